@@ -1,0 +1,1 @@
+"""From a recording to a dataset: decoding, tracking, cropping and judging."""

@@ -1,0 +1,58 @@
+"""The one fixed mask: what the network may not see, and where its drawing may appear.
+
+The mask is the same for every frame of every person. A mask that follows the landmarks tells the network
+how far the mouth of the template frame is open, and the network then copies it instead of listening.
+
+All arrays cover the inner square, (320, 320) float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX
+
+_SIDE_PX = 12  # columns that stay visible at the left and the right, so that cheeks can be matched
+_CORNER_PX = 56  # radius of the upper corners
+_RING_PX = 18  # width of the ring in which filmed and drawn pixels may mix
+
+
+def _rounded_inset_distance() -> NDArray[np.float32]:
+    """Distance in px inwards from the edge of the hidden region (negative outside), open at the bottom."""
+    y, x = np.mgrid[0:INNER_PX, 0:INNER_PX].astype(np.float32)
+    left, right, top = float(_SIDE_PX), float(INNER_PX - 1 - _SIDE_PX), float(PATCH_TOP_PX + 2)
+    inset = np.minimum(np.minimum(x - left, right - x), y - top)
+    corner_x = np.clip(x, left + _CORNER_PX, right - _CORNER_PX)
+    corner_y = top + _CORNER_PX
+    in_corner = (y < corner_y) & (x != corner_x)
+    radial = _CORNER_PX - np.hypot(x - corner_x, y - corner_y)
+    return np.where(in_corner, radial, inset).astype(np.float32)
+
+
+def hidden_mask() -> NDArray[np.float32]:
+    """1 where the network may not see the target: nose base to the lower edge, cheeks, jaw and neck."""
+    return (_rounded_inset_distance() >= 0).astype(np.float32)
+
+
+def alpha_bounds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Smallest and largest share of the drawn picture, per pixel.
+
+    In the core both are 1: the network must draw the mouth and cannot let the filmed one shine through. In
+    the ring around it the network chooses between them. Both are 0 at the edge of the hidden region and at
+    the lower edge of the square, so that no seam can show there.
+
+    Returns:
+        (alpha_min, alpha_max), each (320, 320), 0 <= alpha_min <= alpha_max <= hidden_mask().
+    """
+    inset = _rounded_inset_distance()
+    from_bottom = np.arange(INNER_PX - 1, -1, -1, dtype=np.float32)[:, None]
+    inset = np.minimum(inset, np.maximum(from_bottom, 0))
+    alpha_max = _smoothstep(inset / (0.6 * _RING_PX))
+    alpha_min = _smoothstep((inset - 0.5 * _RING_PX) / (0.6 * _RING_PX))
+    return alpha_min, np.maximum(alpha_min, alpha_max)
+
+
+def _smoothstep(t: NDArray[np.float32]) -> NDArray[np.float32]:
+    t = np.clip(t, 0.0, 1.0)
+    return (t * t * (3 - 2 * t)).astype(np.float32)

@@ -1,0 +1,24 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def presenter_video() -> Path:
+    """Twenty seconds of the synthetic presenter with sound, 512x512, 25 fps; depicts no real person."""
+    return REPOSITORY / "tests" / "data" / "presenter.mp4"
+
+
+@pytest.fixture(scope="session")
+def shared_media() -> Path:
+    """Real clips that are not part of the repository; the test is skipped where they are absent."""
+    folder = REPOSITORY.parent / "shared" / "media"
+    if not folder.is_dir():
+        pytest.skip(f"real clips are not at {folder}: they are not distributed with the repository")
+    return folder
