@@ -11,22 +11,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX
-
-_SIDE_PX = 12  # columns that stay visible at the left and the right, so that cheeks can be matched
-_CORNER_PX = 56  # radius of the upper corners
-_RING_PX = 18  # width of the ring in which filmed and drawn pixels may mix
+from data_prep.recipe_328 import INNER_PX, MASK_CORNER_PX, MASK_RING_PX, MASK_SIDE_PX, MASK_TOP_PX
 
 
 def _rounded_inset_distance() -> NDArray[np.float32]:
     """Distance in px inwards from the edge of the hidden region (negative outside), open at the bottom."""
     y, x = np.mgrid[0:INNER_PX, 0:INNER_PX].astype(np.float32)
-    left, right, top = float(_SIDE_PX), float(INNER_PX - 1 - _SIDE_PX), float(PATCH_TOP_PX + 2)
+    left, right, top = float(MASK_SIDE_PX), float(INNER_PX - 1 - MASK_SIDE_PX), float(MASK_TOP_PX)
     inset = np.minimum(np.minimum(x - left, right - x), y - top)
-    corner_x = np.clip(x, left + _CORNER_PX, right - _CORNER_PX)
-    corner_y = top + _CORNER_PX
+    corner_x = np.clip(x, left + MASK_CORNER_PX, right - MASK_CORNER_PX)
+    corner_y = top + MASK_CORNER_PX
     in_corner = (y < corner_y) & (x != corner_x)
-    radial = _CORNER_PX - np.hypot(x - corner_x, y - corner_y)
+    radial = MASK_CORNER_PX - np.hypot(x - corner_x, y - corner_y)
     return np.where(in_corner, radial, inset).astype(np.float32)
 
 
@@ -48,8 +44,8 @@ def alpha_bounds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     inset = _rounded_inset_distance()
     from_bottom = np.arange(INNER_PX - 1, -1, -1, dtype=np.float32)[:, None]
     inset = np.minimum(inset, np.maximum(from_bottom, 0))
-    alpha_max = _smoothstep(inset / (0.6 * _RING_PX))
-    alpha_min = _smoothstep((inset - 0.5 * _RING_PX) / (0.6 * _RING_PX))
+    alpha_max = _smoothstep(inset / (0.6 * MASK_RING_PX))
+    alpha_min = _smoothstep((inset - 0.5 * MASK_RING_PX) / (0.6 * MASK_RING_PX))
     return alpha_min, np.maximum(alpha_min, alpha_max)
 
 

@@ -28,6 +28,11 @@ PATCH_HEIGHT_PX: Final = INNER_PX - PATCH_TOP_PX
 # Where the person's median subnasale (under the nose) and resting chin come to lie in the crop.
 SUBNASALE_XY: Final = (164.0, 122.0)
 CHIN_Y: Final = 262.0
+# The hidden region, in inner coordinates: see mask_328.
+MASK_SIDE_PX: Final = 12  # columns that stay visible at the left and the right, so that cheeks can be matched
+MASK_TOP_PX: Final = PATCH_TOP_PX + 2
+MASK_CORNER_PX: Final = 56  # radius of the upper corners
+MASK_RING_PX: Final = 18  # width of the ring in which filmed and drawn pixels may mix
 
 # --- sound ----------------------------------------------------------------------------------------
 MEL_BINS: Final = 80
@@ -70,6 +75,7 @@ def recipe(audio_features: str = "mel", audio_model: str = "") -> dict[str, Any]
         "patch_top_px": PATCH_TOP_PX,
         "subnasale_xy": list(SUBNASALE_XY),
         "chin_y": CHIN_Y,
+        "mask": [MASK_SIDE_PX, MASK_TOP_PX, MASK_CORNER_PX, MASK_RING_PX],
         "mel": [MEL_BINS, MEL_FFT, MEL_HOP, MEL_FRAMES, MEL_FMIN_HZ, MEL_FMAX_HZ],
         "audio_window_samples": AUDIO_WINDOW_SAMPLES,
         "reference_count": REFERENCE_COUNT,

@@ -1,0 +1,125 @@
+"""python -m evaluation NAME: measure an avatar, print a table, write metrics.json, report.html and videos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.dataset_328 import Dataset328, open_dataset
+from data_prep.errors import PreparationError
+from evaluation.driven import Driven, evaluate_driven
+from evaluation.held_out import evaluate_held_out, find_scorer
+from evaluation.metrics import METRICS, TAKES
+from evaluation.networks import AvatarSpeaker
+from evaluation.report import (
+    DRIVEN_METRICS,
+    TRUTH_METRICS,
+    table,
+    terminal_table,
+    viseme_metrics,
+    write_metrics,
+    write_report,
+    write_side_by_side,
+)
+from evaluation.sync import SyncScorer
+from evaluation.truth import load_truth
+from services.avatar import Avatar, open_avatar
+from services.container import build_services
+from services.errors import ServiceError
+from services.runtime import OnnxRuntime
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
+    parser.add_argument("name", help="the avatar; its dataset has the same name")
+    parser.add_argument("--dataset_dir", type=Path, default=Path("dataset"), help="folder of the datasets")
+    parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
+    parser.add_argument("--checkpoint_dir", type=Path, default=Path("checkpoint"), help="folder of the checkpoints")
+    parser.add_argument("--drive", type=Path, nargs="+", default=[], metavar="SOUND", help="sounds to be said as well")
+    parser.add_argument(
+        "--drive_against", type=Path, nargs="+", default=[], metavar="NPZ", help="truth of each --drive, in that order"
+    )
+    parser.add_argument("--against", type=Path, metavar="NPZ", help="truth of the recording, if it was rendered")
+    parser.add_argument("--out", type=Path, help="folder for the results (default: result/evaluation/NAME)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run")
+    options = parser.parse_args(arguments)
+    if options.drive_against and len(options.drive_against) != len(options.drive):
+        parser.error(f"--drive_against has {len(options.drive_against)} files for {len(options.drive)} of --drive")
+    if len({path.stem for path in options.drive}) < len(options.drive):
+        parser.error("two files of --drive have the same name; rename one")
+    return options
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure and report, as the options say."""
+    avatar = open_avatar(options.avatars_dir, options.name)
+    dataset = open_dataset(options.dataset_dir / options.name)
+    scorer = find_scorer(options.checkpoint_dir / options.name)
+    truth = load_truth(options.against) if options.against else None
+    out = options.out or Path("result") / "evaluation" / options.name
+    evaluation = evaluate_held_out(avatar, dataset, AvatarSpeaker(avatar, OnnxRuntime(options.device)), scorer, truth)
+    columns = list(TAKES)
+    _print(terminal_table(table(evaluation.scores, columns, METRICS), columns))
+    if truth is not None:
+        metrics = (*TRUTH_METRICS, *viseme_metrics(evaluation.scores))
+        _print(terminal_table(table(evaluation.scores, columns, metrics), columns))
+    _print("".join(f"note: {note}\n" for note in evaluation.notes))
+    driven = evaluate_drives(options, scorer, out)
+    facts = describe(avatar, dataset, options)
+    side_by_side = out / "side_by_side.mp4"
+    write_side_by_side(side_by_side, evaluation, dataset.audio_S)
+    write_metrics(out / "metrics.json", evaluation, driven, facts)
+    write_report(out / "report.html", evaluation, driven, facts, side_by_side)
+    _print(f"written: {out / 'report.html'}, {out / 'metrics.json'}, {side_by_side}\n")
+
+
+def evaluate_drives(options: argparse.Namespace, scorer: SyncScorer | str, out: Path) -> dict[str, Driven]:
+    """Evaluate every sound of --drive, and print its table."""
+    if not options.drive:
+        return {}
+    model = build_services(options.avatars_dir, options.device).models.open(options.name)
+    truths = options.drive_against or [None] * len(options.drive)
+    driven = {}
+    for sound, truth in zip(options.drive, truths, strict=True):
+        one = evaluate_driven(
+            model, sound, out / f"driven_{sound.stem}.mp4", scorer, load_truth(truth) if truth else None
+        )
+        scores = {f"{sound.stem}.{key}": value for key, value in one.scores.items()}
+        _print(terminal_table(table(scores, [sound.stem], (*DRIVEN_METRICS, *viseme_metrics(scores))), [sound.stem]))
+        driven[sound.stem] = one
+    return driven
+
+
+def describe(avatar: Avatar, dataset: Dataset328, options: argparse.Namespace) -> dict[str, Any]:
+    """What was measured, for metrics.json and the report's head."""
+    return {
+        "name": avatar.name,
+        "avatar_created": avatar.manifest.created,
+        "dataset": dataset.name,
+        "test_ranges": dataset.splits["test"],
+        "truth": options.against.name if options.against else None,
+    }
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n" if text else "")
+    sys.stdout.flush()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit code, 0 or 2."""
+    options = parse(arguments)
+    try:
+        evaluate(options)
+    except (ServiceError, PreparationError, ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""What a person reads: the table on the terminal, metrics.json, report.html and the side-by-side video."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.recipe_328 import INNER_PX, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from evaluation import plots
+from evaluation.driven import Driven
+from evaluation.held_out import Evaluation, flatten
+from evaluation.metrics import CLOSED, GENERATED, METRICS, REAL, SHUFFLED, TAKES, MetricInfo
+from evaluation.value import Value
+from services.video_writer import Mp4Writer
+
+SCHEMA, VERSION = "avatar328/evaluation", 1
+_DASH = "–"
+
+TRUTH_METRICS = (
+    MetricInfo("truth_lmd_percent", "true key points: LMD, % of eyes", 2, "0", "detected against true lips and chin"),
+    MetricInfo("truth_opening_r", "true opening: Pearson r", 3, "real", "detected against true opening"),
+    MetricInfo("truth_opening_ccc", "true opening: CCC", 3, "real", "the same, size and rest level included"),
+    MetricInfo("truth_opening_lag_frames", "true opening: lag, frames", 0, "0", "positive is late"),
+    MetricInfo("truth_closure_percent", "p, b, m that close, %", 1, "real", "lips within 2 mm of each other"),
+)
+DRIVEN_METRICS = (
+    MetricInfo("opening_loudness_r", "opening with loudness: r", 3, "higher", "does the mouth open when it is loud"),
+    MetricInfo("silence_move_percent", "moves in silence, % of frames", 1, "0", "silent frames off the rest level"),
+    MetricInfo("silence_opening_percent", "opening in silence, % of eyes", 2, "lower", "a mouth that rests open"),
+    MetricInfo("leak_r", "leak: r with the template", 3, "0", "the template's own mouth shines through"),
+    MetricInfo("sync_offset_frames", "sync: offset, frames", 0, "0", "where the scoring SyncNet fits best"),
+    MetricInfo("sync_confidence", "sync: confidence", 3, "higher", "how clearly it fits there"),
+    MetricInfo("shuffled_sync_confidence", "sync: confidence, sound turned round", 3, "lower", "what luck scores"),
+    *TRUTH_METRICS[1:],
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a metric and its values, as text, with the reasons for missing ones."""
+
+    info: MetricInfo
+    cells: list[str]
+    reasons: list[str] = field(default_factory=list)
+
+
+def table(scores: Mapping[str, Value], columns: list[str], metrics: tuple[MetricInfo, ...]) -> list[Row]:
+    """Rows of the metrics that are in the scores under `<column>.<key>`."""
+    rows = []
+    for info in metrics:
+        values = [scores.get(f"{column}.{info.key}") for column in columns]
+        if all(value is None for value in values):
+            continue
+        cells = [_cell(value, info.decimals) for value in values]
+        rows.append(Row(info, cells, [value.why if value and value.number is None else "" for value in values]))
+    return rows
+
+
+def viseme_metrics(scores: Mapping[str, Value]) -> tuple[MetricInfo, ...]:
+    """One metric per viseme whose opening was measured, in the order of the scores."""
+    names = dict.fromkeys(key.rsplit("truth_opening_mm_", 1)[1] for key in scores if "truth_opening_mm_" in key)
+    return tuple(
+        MetricInfo(f"truth_opening_mm_{name}", f"opening at {name}, mm", 1, "real", "mean over its frames")
+        for name in names
+    )
+
+
+def terminal_table(rows: list[Row], columns: list[str]) -> str:
+    """The table as text; reasons for missing numbers below it, each once."""
+    label_width = max([len(row.info.label) for row in rows], default=0)
+    widths = [max([len(column), *(len(row.cells[i]) for row in rows)]) for i, column in enumerate(columns)]
+    head = "  ".join([" " * label_width, *(c.rjust(w) for c, w in zip(columns, widths, strict=True)), "aim"])
+    lines = [head, "-" * len(head)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row.cells, widths, strict=True)]
+        lines.append("  ".join([row.info.label.ljust(label_width), *cells, row.info.aim]))
+    reasons = dict.fromkeys(reason for row in rows for reason in row.reasons if reason)
+    return "\n".join([*lines, *(f"{_DASH} {reason}" for reason in reasons)]) + "\n"
+
+
+def write_metrics(path: Path, evaluation: Evaluation, driven: Mapping[str, Driven], facts: Mapping[str, Any]) -> None:
+    """Write metrics.json in one step; a missing number is null, its reason under `<key>.why`."""
+    document = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        "metrics": flatten(evaluation.scores, len(evaluation.frames_T)),
+        "driven": {name: flatten(one.scores, len(one.opening_T)) for name, one in driven.items()},
+        "notes": [*evaluation.notes, *(note for one in driven.values() for note in one.notes)],
+    }
+    write_text(path, json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step: a reader sees the old one or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_side_by_side(path: Path, evaluation: Evaluation, audio_S: NDArray[np.float32]) -> None:
+    """Filmed, drawn, and their difference, side by side, with the recording's sound."""
+    with Mp4Writer(path, 3 * INNER_PX, INNER_PX, SAMPLE_RATE_HZ, 1) as writer:
+        for t, frame in enumerate(evaluation.frames_T):
+            filmed = evaluation.inner_THWC[t]
+            drawn = plots.inner_square(filmed, evaluation.strips[GENERATED][t])
+            views = {"filmed": filmed, "drawn": drawn, "difference x4": plots.difference(drawn, filmed)}
+            picture = np.concatenate([_labelled(view, name) for name, view in views.items()], axis=1)
+            pcm_S = np.zeros(SAMPLES_PER_FRAME, np.float32)
+            own = audio_S[frame * SAMPLES_PER_FRAME : (frame + 1) * SAMPLES_PER_FRAME]
+            pcm_S[: len(own)] = own
+            writer.write(picture, pcm_S[None])
+
+
+def write_report(
+    path: Path, evaluation: Evaluation, driven: Mapping[str, Driven], facts: Mapping[str, Any], side_by_side: Path
+) -> None:
+    """Write the HTML report; pictures and videos are inside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scores, columns = evaluation.scores, list(TAKES)
+    curves = {name: evaluation.openings[name] for name in (REAL, GENERATED)}
+    luck = {name: evaluation.openings[name] for name in (REAL, *(n for n in TAKES if n not in curves))}
+    segment_T, silent_T = evaluation.segment_T, evaluation.silent_T
+    html = environment.get_template("report.html.j2").render(
+        facts=facts,
+        takes=TAKES,
+        rows=table(scores, columns, METRICS),
+        truth_rows=table(scores, columns, (*TRUTH_METRICS, *viseme_metrics(scores))),
+        notes=evaluation.notes,
+        headline=headline(scores),
+        frames=len(evaluation.frames_T),
+        opening_svg=plots.opening_plot(curves, segment_T, silent_T, "Opening of the mouth (silence shaded)"),
+        luck_svg=plots.opening_plot(luck, segment_T, silent_T, "The same for other sound and for the closed mouth"),
+        psnr_svg=plots.psnr_plot(evaluation.psnr_mouth_T, segment_T, silent_T),
+        samples=_samples(evaluation),
+        video=data_uri(side_by_side.read_bytes(), "video/mp4"),
+        driven=[_driven_section(name, one) for name, one in driven.items()],
+    )
+    write_text(path, html)
+
+
+def headline(scores: Mapping[str, Value]) -> list[tuple[str, str, str]]:
+    """The few numbers to look at first: (label, number, the one to compare it with)."""
+    in_block = scores.get(f"{GENERATED}.silence_move_percent", Value(None)).number is not None
+    silence, where = ("silence_move_percent", "silence") if in_block else ("room_tone_move_percent", "room tone")
+    chosen = (
+        ("mouth PSNR", f"{GENERATED}.psnr_mouth_db", f"{CLOSED}.psnr_mouth_db", "closed mouth", 1, " dB"),
+        ("opening r", f"{GENERATED}.opening_r", f"{SHUFFLED}.opening_r", "other sound", 2, ""),
+        (f"moves in {where}", f"{GENERATED}.{silence}", f"{REAL}.{silence}", "filmed mouth", 0, " %"),
+        ("leak r", f"{SHUFFLED}.leak_r", f"{REAL}.leak_r", "by chance", 2, ""),
+        ("sharpness", f"{GENERATED}.sharpness_ratio", f"{REAL}.sharpness_ratio", "real", 2, ""),
+    )
+    cards = []
+    for label, key, beside, what, decimals, unit in chosen:
+        number, other = (_cell(scores.get(k), decimals) for k in (key, beside))
+        cards.append((label, number + (unit if number != _DASH else ""), f"{what}: {other}"))
+    return cards
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Bytes as a URI that needs no file."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _driven_section(name: str, one: Driven) -> dict[str, Any]:
+    scores = {f"{name}.{key}": value for key, value in one.scores.items()}
+    metrics = (*DRIVEN_METRICS, *viseme_metrics(scores))
+    return {
+        "name": name,
+        "rows": table(scores, [name], metrics),
+        "svg": plots.driven_plot(one.opening_T, one.loudness_T, one.gate_T),
+        "video": data_uri(one.video.read_bytes(), "video/mp4"),
+        "notes": one.notes,
+    }
+
+
+def _samples(evaluation: Evaluation) -> list[dict[str, str]]:
+    """Sheets of one frame each: filmed, drawn, difference, closed reference."""
+    sheets = []
+    chosen = plots.sample_frames(evaluation.openings[REAL], evaluation.psnr_mouth_T, evaluation.silent_T)
+    for what, t in chosen.items():
+        filmed = evaluation.inner_THWC[t]
+        drawn = plots.inner_square(filmed, evaluation.strips[GENERATED][t])
+        closed = plots.inner_square(filmed, evaluation.strips[CLOSED][t])
+        views = np.concatenate([filmed, drawn, plots.difference(drawn, filmed), closed], axis=1)
+        caption = f"{what}: frame {evaluation.frames_T[t]}, mouth PSNR {evaluation.psnr_mouth_T[t]:.1f} dB"
+        sheets.append({"caption": caption, "uri": data_uri(plots.jpeg(views), "image/jpeg")})
+    return sheets
+
+
+def _labelled(picture_HWC: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    labelled = picture_HWC.copy()
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(labelled, text, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness, cv2.LINE_AA)
+    return labelled
+
+
+def _cell(value: Value | None, decimals: int) -> str:
+    return _DASH if value is None or value.number is None else f"{value.number:.{decimals}f}"

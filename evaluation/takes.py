@@ -1,0 +1,71 @@
+"""The takes of a test block: pictures drawn, pasted and filmed, and the landmarks found in them.
+
+Axes: T frames of the block, K landmarks, H W C picture (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from data_prep.dataset_328 import Dataset328
+from data_prep.mask_328 import alpha_bounds
+from data_prep.recipe_328 import PATCH_TOP_PX
+from evaluation import block as block_module
+from evaluation.block import Sound, HeldOutFrames
+from evaluation.faces import find_landmarks, pasted_frames, to_strip
+from evaluation.metrics import CLOSED, GENERATED, REAL, SHUFFLED
+from evaluation.networks import INNER, Speaker, composite
+from services.avatar import Avatar
+from services.template import TemplateVideo
+
+DIGITAL_SILENCE, ROOM_TONE = "digital_silence", "room_tone"  # takes drawn for synthetic silence
+_SILENCE_FRAMES = 150  # they cover so many frames
+_FRAMES_CACHE_BYTES = 256 << 20
+
+
+def draw_takes(
+    avatar: Avatar, dataset: Dataset328, speaker: Speaker, test: HeldOutFrames, stretches: list[NDArray[np.int64]]
+) -> dict[str, NDArray[np.uint8]]:
+    """Strips of every take: TAKES, further shuffled ones, and the synthetic silences on the first frames."""
+    count = min(len(test.frames_T), _SILENCE_FRAMES)
+    sounds: dict[str, Sound] = {GENERATED: test.sound}
+    for name, stretch in zip(shuffled_names(stretches), stretches, strict=True):
+        sounds[name] = block_module.sound_at(dataset.audio_S, test.recording_gate_T, stretch)
+    sounds |= {DIGITAL_SILENCE: block_module.digital_silence(count), ROOM_TONE: block_module.room_tone(count)}
+    embeddings = {name: speaker.embed(sound.pcm_TS, sound.gate_T) for name, sound in sounds.items()}
+    strips = speaker.draw(test.inner_THWC, embeddings)
+    strips[REAL] = np.ascontiguousarray(test.inner_THWC[:, PATCH_TOP_PX:])
+    strips[CLOSED] = closed_mouth(avatar.references_3HWC[0][INNER, INNER], strips[REAL])
+    return strips
+
+
+def closed_mouth(reference_HWC: NDArray[np.uint8], filmed_THWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The closed reference's lower face, blended into every filmed strip inside the mask."""
+    alpha = (alpha_bounds()[1][PATCH_TOP_PX:, :, None] * 255).round().astype(np.uint8)
+    patch_HWC = np.concatenate([reference_HWC[PATCH_TOP_PX:], alpha], axis=-1)
+    return np.stack([composite(patch_HWC[None], filmed[None])[0] for filmed in filmed_THWC])
+
+
+def shuffled_names(stretches: list[NDArray[np.int64]]) -> list[str]:
+    """The first one is a take of its own; the others serve the leak alone."""
+    return [SHUFFLED, *(f"{SHUFFLED} {number}" for number in range(2, len(stretches) + 1))]
+
+
+def landmarks_of_takes(
+    dataset: Dataset328, frames_T: NDArray[np.int64], strips: Mapping[str, NDArray[np.uint8]]
+) -> dict[str, NDArray[np.float32]]:
+    """Landmarks of every take in strip pixels; the real take is tracked anew, with the same settings."""
+    manifest = dataset.manifest
+    filmed = TemplateVideo(
+        dataset.frames_path, manifest["frames"], manifest["width"], manifest["height"], _FRAMES_CACHE_BYTES
+    )
+    affine_T23 = dataset.affine_T23[frames_T]
+    landmarks = {}
+    for name, strips_THWC in tqdm(strips.items(), desc="finding faces", unit="take", disable=None, leave=False):
+        frames = pasted_frames(filmed, frames_T, affine_T23, None if name == REAL else strips_THWC)
+        landmarks[name] = to_strip(find_landmarks(frames), affine_T23)
+    return landmarks

@@ -1,0 +1,236 @@
+"""Make avatars/NAME from a dataset and its trained generator: `python package_328.py --name NAME`.
+
+The folder is built beside its final place and renamed when everything in it is there, hashed and checked; an older
+avatar of that name is replaced only then.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import configargparse
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from data_prep.audio import window_pcm
+from data_prep.dataset_328 import Dataset328, open_dataset
+from data_prep.names import validate_name
+from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, check_recipe
+from data_prep.video import iter_rgb
+from data_prep.voice_activity import gate
+from evaluation.held_out import evaluate_avatar
+from models.audio_encoder import AudioFrontEnd, LogMel
+from models.checkpoint import load_checkpoint
+from services.avatar_manifest import (
+    FRAMES_FILE,
+    MANIFEST_FILE,
+    POSTER_FILE,
+    TRACK_FILE,
+    parse_consent,
+    read_manifest,
+    seal_avatar,
+    write_manifest,
+)
+from training.export import export_generator, max_abs_error
+from training.generator import Generator
+from training.packaging import Template, choose_template, copy_frames, template_track
+from training.references import build_pools
+from training.sound import mel_config
+
+log = logging.getLogger("package_328")
+
+_CHECKED_FRAMES = 8
+_OPEN_LICENCE = "depicts no real person; free to use"
+_PERSON_LICENCE = "only within the scope of the recorded consent"
+
+
+def parse_options(arguments: list[str] | None = None) -> configargparse.Namespace:
+    """Command line over environment over --config file over default."""
+    parser = configargparse.ArgParser(description=__doc__.split("\n")[0], auto_env_var_prefix="AVATAR328_")
+    parser.add("--config", is_config_file=True, help="read options from this file")
+    parser.add("--name", required=True, help="the dataset dataset/NAME and checkpoint checkpoint/NAME")
+    parser.add("--consent", default="", help='who agreed: "name, YYYY-MM-DD, scope"')
+    parser.add("--synthetic", action="store_true", help="the recording shows no real person")
+    parser.add("--licence", default="", help="what may be done with the avatar, in words")
+    parser.add("--dataset_dir", type=Path, default=Path("dataset"))
+    parser.add("--checkpoint_dir", type=Path, default=Path("checkpoint"))
+    parser.add("--avatars_dir", type=Path, default=Path("avatars"))
+    parser.add("--no_evaluation", action="store_true", help="skip the held-out metrics")
+    return parser.parse_args(arguments)
+
+
+def package(options: configargparse.Namespace) -> Path:
+    """Build the avatar.
+
+    Returns:
+        Its folder.
+    Raises:
+        ValueError, OSError: something is missing or does not fit; the message says what to do.
+    """
+    name = validate_name(options.name)
+    dataset = open_dataset(options.dataset_dir / name)
+    checkpoint = load_checkpoint(options.checkpoint_dir / name / "unet" / "best.pt")
+    check_recipe(checkpoint["recipe"], f"checkpoint {options.checkpoint_dir / name}")
+    source_sha256 = str(dataset.manifest["source"]["sha256"])
+    if checkpoint["identity"]["source"] != source_sha256:
+        raise ValueError(
+            f"checkpoint {options.checkpoint_dir / name} was trained on another recording than {dataset.path} holds: "
+            "train again"
+        )
+    consent = parse_consent(options.consent, source_sha256) if options.consent else None
+    final = options.avatars_dir / name
+    folder = options.avatars_dir / f".{name}.part"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        template = choose_template(dataset)
+        log.info("template: frames %d..%d of %d", template.start, template.stop, len(dataset.valid_T))
+        copy_frames(dataset.path / "frames.mp4", folder / FRAMES_FILE, template.start, template.stop)
+        references = _references(dataset, template)
+        np.savez_compressed(folder / TRACK_FILE, **template_track(dataset, template, references))
+        _write_poster(folder, dataset, template)
+        log.info("exporting to ONNX and comparing with torch")
+        errors = _export(checkpoint, dataset, template, references, folder)
+        seal_avatar(folder, _facts(options, dataset, checkpoint, template, errors, consent is None))
+        if consent is not None:
+            _record(folder, consent=consent)
+        if not options.no_evaluation:
+            log.info("measuring the held-out block")
+            _record(folder, metrics=evaluate_avatar(folder, dataset.path, options.checkpoint_dir / name))
+        _replace(folder, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return final
+
+
+def _references(dataset: Dataset328, template: Template) -> NDArray[np.int64]:
+    pools = build_pools(dataset.opening_T, dataset.pose_T3, dataset.blur_T, dataset.valid_T, dataset.splits["train"])
+    pose = np.median(dataset.pose_T3[template.start : template.stop], axis=0)
+    chosen: NDArray[np.int64] = pools.nearest(torch.from_numpy(pose).float()).numpy()
+    return chosen
+
+
+def _export(
+    checkpoint: dict[str, Any],
+    dataset: Dataset328,
+    template: Template,
+    references: NDArray[np.int64],
+    folder: Path,
+) -> dict[str, float]:
+    """Export the three graphs; largest absolute error of each against torch on real crops and sound.
+
+    The decoder's output are bytes: its error is in levels of 255.
+    """
+    generator = Generator.from_configs(checkpoint)
+    generator.load_state_dict(checkpoint["generator"])
+    modules = export_generator(generator.unet, AudioFrontEnd(LogMel(mel_config()), generator.audio), folder)
+    frames = np.linspace(template.start, template.stop - 1, _CHECKED_FRAMES).round().astype(int)
+    inner = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
+    pictures = np.ascontiguousarray(dataset.crops[frames][:, inner, inner])
+    beside = np.concatenate([dataset.crops[i][inner, inner] for i in references], axis=2)
+    gates = gate(dataset.audio_S)
+    inputs: dict[str, dict[str, NDArray[Any]]] = {
+        "unet_encoder.onnx": {"target_BHWC": pictures, "references_BHWC": np.repeat(beside[None], len(frames), 0)},
+        "audio_encoder.onnx": {
+            "pcm_BS": np.concatenate([window_pcm(dataset.audio_S, int(i), 1) for i in frames]),
+            "gate_B": gates[np.minimum(frames, len(gates) - 1)],
+        },
+    }
+    errors: dict[str, float] = {}
+    outputs: dict[str, NDArray[Any]] = {}
+    for file in ("unet_encoder.onnx", "audio_encoder.onnx", "unet_decoder.onnx"):
+        session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
+        given = inputs.get(file) or {i.name: outputs[i.name] for i in session.get_inputs()}
+        errors[file] = max_abs_error(modules[file], lambda x, s=session: s.run(None, x), given)
+        outputs |= dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
+        log.info("  %s: max abs error %.2g", file, errors[file])
+    return errors
+
+
+def _write_poster(folder: Path, dataset: Dataset328, template: Template) -> None:
+    """The template frame with the most closed mouth."""
+    chosen = int(np.argmin(dataset.opening_T[template.start : template.stop]))
+    for number, picture in enumerate(iter_rgb(folder / FRAMES_FILE)):
+        if number == chosen:
+            cv2.imwrite(
+                str(folder / POSTER_FILE), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]
+            )
+            return
+    raise ValueError(f"{folder / FRAMES_FILE} has fewer than {chosen + 1} frames")
+
+
+def _facts(
+    options: configargparse.Namespace,
+    dataset: Dataset328,
+    checkpoint: dict[str, Any],
+    template: Template,
+    errors: dict[str, float],
+    without_consent: bool,
+) -> dict[str, Any]:
+    licence = options.licence or (_OPEN_LICENCE if options.synthetic else _PERSON_LICENCE)
+    if without_consent and not options.synthetic and not options.licence:
+        licence = "no consent recorded: private evaluation only"
+    return {
+        "name": dataset.name,
+        "recipe": checkpoint["recipe"],
+        "versions": {
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "training_steps": checkpoint["step"],
+        },
+        "synthetic": bool(options.synthetic),
+        "source_sha256": str(dataset.manifest["source"]["sha256"]),
+        "licence": licence,
+        "frames": template.stop - template.start,
+        "width": int(dataset.manifest["width"]),
+        "height": int(dataset.manifest["height"]),
+        "metrics": {},
+        "onnx_max_abs_error": errors,
+        "template": {"source_start": template.start, "source_stop": template.stop},
+    }
+
+
+def _record(folder: Path, **changes: Any) -> None:
+    write_manifest(folder, replace(read_manifest(folder), **changes))
+
+
+def _replace(folder: Path, final: Path) -> None:
+    """Put the finished folder in its place; the older avatar goes away only when the new one is complete."""
+    assert (folder / MANIFEST_FILE).exists()
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    folder.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 bad input."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = parse_options(arguments)
+    try:
+        folder = package(options)
+    except (ValueError, OSError) as error:
+        log.error("error: %s", error)
+        return 2
+    log.info("avatar ready: %s", folder)
+    if not options.consent and not options.synthetic:
+        log.warning(
+            "no consent is recorded: servers beyond this machine will not show it "
+            '(python -m services.avatar consent %s "who, date, scope")',
+            options.name,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

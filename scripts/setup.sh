@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Make .venv ready: system libraries, uv, and the Python packages that uv.lock pins.
+# Safe to run at any time; takes a fraction of a second when nothing is to be done.
+#
+#   bash scripts/setup.sh                  set up
+#   AVATAR328_PYTHON=/path/to/python3.12 bash ...    with this interpreter
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export UV_PYTHON_DOWNLOADS=never UV_PYTHON_PREFERENCE=only-system UV_PROJECT_ENVIRONMENT=.venv
+export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-300}"
+unset VIRTUAL_ENV
+
+readonly UV_OLDEST=0.8.0
+readonly UV_HOME="${XDG_CACHE_HOME:-$HOME/.cache}/avatar328/uv"
+readonly NEEDED_GB=8
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+# --- Python ---------------------------------------------------------------------------------------
+# Prints the interpreter's own path (not that of an environment or of a shim around it) if it is supported.
+supported() {
+    "$1" -c 'import sys; (3, 11) <= sys.version_info[:2] < (3, 13) or sys.exit(1); print(sys._base_executable)' 2>/dev/null
+}
+
+# The interpreter asked for, else the one that an existing .venv has, else the first supported one of the system.
+find_python() {
+    local candidate
+    if [[ -n "${AVATAR328_PYTHON:-}" ]]; then
+        supported "$AVATAR328_PYTHON" || fail "AVATAR328_PYTHON=$AVATAR328_PYTHON is not a working Python 3.11 or 3.12."
+        return
+    fi
+    for candidate in .venv/bin/python python3 /usr/bin/python3 python3.12 python3.11; do
+        supported "$candidate" && return
+    done
+    fail "no Python 3.11 or 3.12 was found (python3 here is: $(python3 --version 2>&1 || echo missing))." \
+        "mediapipe, which finds the face, has no package for Python 3.13 and newer." \
+        "Debian 12 and Ubuntu 24.04 bring a supported one: apt-get install python3." \
+        "Elsewhere (Debian 13, Ubuntu 25) get 3.12 from pyenv, conda or 'uv python install 3.12', then run" \
+        "    AVATAR328_PYTHON=/path/to/python3.12 bash scripts/setup.sh"
+}
+
+# --- uv -------------------------------------------------------------------------------------------
+recent() {
+    local found
+    found=$("$1" --version 2>/dev/null | cut -d' ' -f2) && [[ -n "$found" ]] || return 1
+    [[ $(printf '%s\n%s\n' "$UV_OLDEST" "$found" | sort -V | head -1) == "$UV_OLDEST" ]]
+}
+
+find_uv() {
+    local candidate
+    for candidate in uv "$UV_HOME/bin/uv"; do
+        if recent "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+has_pip() { "$python" -m pip --version >/dev/null 2>&1; }
+
+# Into a folder of its own, so that no Python on the machine is changed.
+install_uv() {
+    say "installing uv with pip into $UV_HOME"
+    PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --upgrade --target "$UV_HOME" "uv>=$UV_OLDEST" ||
+        fail "pip could not install uv; see its message above. Is a package index within reach?"
+}
+
+# --- Debian packages ------------------------------------------------------------------------------
+loads() { "$python" -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$1" 2>/dev/null; }
+
+# Prints the packages that are missing: libraries that OpenCV's wheel expects on the system, and pip to get uv.
+missing_packages() {
+    local entry
+    for entry in libxcb.so.1:libxcb1 libGL.so.1:libgl1 libgthread-2.0.so.0:libglib2.0-0; do
+        loads "${entry%%:*}" || echo "${entry##*:}"
+    done
+    find_uv >/dev/null || has_pip || echo python3-pip
+}
+
+install_packages() {
+    if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
+        fail "system packages are missing. As an administrator run" "    apt-get install $*" \
+            "(these are Debian's names: OpenCV needs the libraries, uv is installed with pip)"
+    fi
+    say "installing $* with apt-get"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq -o DPkg::Lock::Timeout=300 update || say "apt-get update reported a problem; going on with the lists there are"
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get could not install $*; see its message above."
+}
+
+# --- the steps ------------------------------------------------------------------------------------
+[[ "$(uname -sm)" == "Linux x86_64" ]] ||
+    fail "this is $(uname -sm); the packages that are pinned exist for Linux x86_64 only."
+python=$(find_python)
+readarray -t missing < <(missing_packages)
+((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+find_uv >/dev/null || install_uv
+uv=$(find_uv) || fail "the uv in $UV_HOME does not work; delete that folder and run this again."
+if [[ ! -d .venv ]]; then
+    free_gb=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1024 / 1024))
+    ((free_gb >= NEEDED_GB)) || fail "only $free_gb GB are free here; the Python packages need about $NEEDED_GB GB."
+    say "installing the Python packages into .venv (about 6 GB; the first time this takes minutes)"
+fi
+# --inexact: packages that somebody added to .venv stay.
+"$uv" sync --frozen --inexact --python "$python" ||
+    fail "the Python packages could not be installed; see the message above. Running this again continues."
+say "ready"

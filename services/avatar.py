@@ -1,0 +1,210 @@
+"""A trained avatar on disk: opened with every hash checked, listed, shown, given its consent record.
+
+    python -m services.avatar list | show NAME | verify NAME | consent NAME "who, date, scope"
+
+Axes: T template frames (25/s).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.errors import BadNameError
+from data_prep.names import check_name
+from data_prep.recipe_328 import CROP_PX, REFERENCE_COUNT
+from services.avatar_manifest import (
+    TRACK_FILE,
+    AvatarManifest,
+    check_files,
+    parse_consent,
+    read_manifest,
+    write_manifest,
+)
+from services.errors import AvatarNotFoundError, BrokenAvatarError, ServiceError
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """An avatar whose files were found to be the ones that were packaged.
+
+    `affine_T23` maps frame px to crop px. `references_3HWC` are the crops the network is shown beside every
+    frame: closed mouth, open, open.
+    """
+
+    name: str
+    folder: Path
+    manifest: AvatarManifest
+    affine_T23: NDArray[np.float32]
+    opening_T: NDArray[np.float32]
+    pose_T3: NDArray[np.float32]
+    motion_T: NDArray[np.float32]
+    references_3HWC: NDArray[np.uint8]
+
+    @property
+    def may_serve_publicly(self) -> bool:
+        """True if a server that others can reach may show it."""
+        return self.manifest.may_serve_publicly
+
+    @property
+    def notice(self) -> str | None:
+        """What has to be said when it is shown without a consent record; None if nothing."""
+        if self.may_serve_publicly:
+            return None
+        return (
+            f"avatar {self.name} has no consent record: keep what it says to yourself until the person agreed "
+            f'(python -m services.avatar consent {self.name} "who, date, scope")'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarEntry:
+    """One line of the list of avatars: what it is, or why it cannot be used."""
+
+    name: str
+    manifest: AvatarManifest | None
+    problem: str | None
+
+
+def open_avatar(avatars_dir: Path, name: str) -> Avatar:
+    """Open an avatar and check every file of it.
+
+    Raises:
+        BadNameError: the name does not fit the pattern of names.
+        AvatarNotFoundError: there is no folder of that name.
+        BrokenAvatarError: a file is missing, damaged, or of another version or recipe.
+    """
+    folder = avatars_dir / check_name(name)
+    if not folder.is_dir():
+        known = ", ".join(_folder_names(avatars_dir)) or "none yet"
+        raise AvatarNotFoundError(f"no avatar {name!r} in {avatars_dir} (there: {known}); train one, or choose another")
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    return Avatar(name, folder, manifest, **_load_track(folder / TRACK_FILE, manifest.frames))
+
+
+def _load_track(path: Path, frames: int) -> dict[str, NDArray]:  # type: ignore[type-arg]
+    expected = {
+        "affine_T23": (np.float32, (frames, 2, 3)),
+        "opening_T": (np.float32, (frames,)),
+        "pose_T3": (np.float32, (frames, 3)),
+        "motion_T": (np.float32, (frames,)),
+        "references_3HWC": (np.uint8, (REFERENCE_COUNT, CROP_PX, CROP_PX, 3)),
+    }
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            track = {key: file[key] for key in expected}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BrokenAvatarError(f"{path} cannot be read ({error}); package the avatar again") from error
+    for key, (dtype, shape) in expected.items():
+        if track[key].dtype != dtype or track[key].shape != shape:
+            raise BrokenAvatarError(
+                f"{path}: {key} is {track[key].dtype} {track[key].shape}, expected {np.dtype(dtype)} {shape} "
+                "(avatar.json gives the number of frames); package the avatar again"
+            )
+    if not np.isfinite(track["affine_T23"]).all() or (np.linalg.det(track["affine_T23"][:, :, :2]) <= 0).any():
+        raise BrokenAvatarError(f"{path}: affine_T23 holds a transform without an inverse; package the avatar again")
+    return track
+
+
+def _folder_names(avatars_dir: Path) -> list[str]:
+    if not avatars_dir.is_dir():
+        return []
+    return sorted(path.name for path in avatars_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def list_avatars(avatars_dir: Path) -> list[AvatarEntry]:
+    """Every avatar of a folder; broken ones are listed with the reason."""
+    entries = []
+    for name in _folder_names(avatars_dir):
+        try:
+            entries.append(AvatarEntry(name, open_avatar(avatars_dir, name).manifest, None))
+        except (ServiceError, BadNameError) as error:
+            entries.append(AvatarEntry(name, None, str(error)))
+    return entries
+
+
+def record_consent(avatars_dir: Path, name: str, text: str) -> AvatarManifest:
+    """Write who agreed to the avatar into its avatar.json, together with the hash of the recording.
+
+    Args:
+        avatars_dir: folder of the avatars.
+        name: the avatar.
+        text: "who, YYYY-MM-DD, scope".
+    Raises:
+        ConsentFormatError: the text is not of that form; nothing is changed.
+    """
+    avatar = open_avatar(avatars_dir, name)
+    manifest = replace(avatar.manifest, consent=parse_consent(text, avatar.manifest.source_sha256))
+    write_manifest(avatar.folder, manifest)
+    return manifest
+
+
+def describe(name: str, manifest: AvatarManifest) -> str:
+    """The facts of an avatar for a person, one per line."""
+    consent = manifest.consent
+    if consent is not None:
+        person = f"consent of {consent.who}, {consent.date}: {consent.scope}"
+    else:
+        person = "synthetic, depicts nobody" if manifest.synthetic else "no consent recorded: not for public servers"
+    lines = [
+        f"{name}: {manifest.frames} frames of {manifest.width}x{manifest.height} px, created {manifest.created}",
+        f"  {person}",
+        f"  licence: {manifest.licence}",
+        f"  recording: SHA-256 {manifest.source_sha256}",
+        *(f"  {key}: {value}" for key, value in manifest.metrics.items()),
+        *(f"  ONNX to torch, largest error of {key}: {value}" for key, value in manifest.onnx_max_abs_error.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _list_text(avatars_dir: Path) -> str:
+    entries = list_avatars(avatars_dir)
+    if not entries:
+        return f"no avatars in {avatars_dir}\n"
+    lines = []
+    for entry in entries:
+        if entry.manifest is None:
+            lines.append(f"{entry.name}: BROKEN: {entry.problem}\n")
+        else:
+            lines.append("\n".join(describe(entry.name, entry.manifest).splitlines()[:2]) + "\n")
+    return "".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code, 0 or 2."""
+    parser = argparse.ArgumentParser(prog="python -m services.avatar", description="Look after trained avatars.")
+    parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="every avatar, broken ones with the reason")
+    for command, text in (("show", "its facts and metrics"), ("verify", "check every file against its hash")):
+        commands.add_parser(command, help=text).add_argument("name")
+    consent = commands.add_parser("consent", help="record who agreed to the avatar")
+    consent.add_argument("name")
+    consent.add_argument("text", help='"who, YYYY-MM-DD, scope"')
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "list":
+            text = _list_text(options.avatars_dir)
+        elif options.command == "consent":
+            text = describe(options.name, record_consent(options.avatars_dir, options.name, options.text))
+        else:
+            manifest = open_avatar(options.avatars_dir, options.name).manifest
+            verified = f"{options.name}: all {len(manifest.files)} files are as packaged\n"
+            text = verified if options.command == "verify" else describe(options.name, manifest)
+    except (ServiceError, BadNameError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Sound in, finished frames out, while the sound is still arriving.
+
+    pieces of sound -> frames that have heard enough -> embeddings -> drawn and pasted pictures
+
+Each arrow is a generator over the one before. The file writer and the server take frames from this very code,
+so a stream equals the offline result. The bits do not depend on how the sound was cut: a frame is computed
+from its own audio window and gate alone, and every network runs at a fixed batch size (services/runtime.py).
+
+Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.paste_back import paste_patch, plan_paste
+from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from data_prep.voice_activity import StreamingGate
+from services.template import TemplateWalk
+from services.types import AvatarModel, VideoFrame
+
+_PIECE_SAMPLES = SAMPLE_RATE_HZ  # longer pieces of sound are cut, so that memory does not depend on the caller
+
+
+@dataclass(slots=True)
+class SoundWindow:
+    """What one frame hears."""
+
+    index: int
+    pcm_S: NDArray[np.float32]  # the window, AUDIO_WINDOW_SAMPLES
+    gate: float
+
+    @property
+    def own_pcm_S(self) -> NDArray[np.float32]:
+        """The 640 samples the frame owns: the middle of its window."""
+        first = (AUDIO_WINDOW_SAMPLES - SAMPLES_PER_FRAME) // 2
+        return self.pcm_S[first : first + SAMPLES_PER_FRAME]
+
+
+@dataclass(slots=True)
+class HeardSound:
+    """The sound of an utterance as far as frames to come need it; zeros stand before its start and after its end."""
+
+    next_frame: int = 0
+    samples: int = 0  # heard so far
+    # From the first sample of the next frame's window on.
+    pcm_S: NDArray[np.float32] = field(default_factory=lambda: np.zeros(AUDIO_LOOKAHEAD_SAMPLES, np.float32))
+    gates: list[float] = field(default_factory=list)  # of the frames from next_frame on
+    voice: StreamingGate = field(default_factory=StreamingGate)
+
+    def push(self, pcm_S: NDArray[np.float32]) -> Iterator[SoundWindow]:
+        """Hear more; returns the frames that have now heard enough."""
+        self.samples += len(pcm_S)
+        self.pcm_S = np.concatenate([self.pcm_S, pcm_S])
+        self.gates.extend(self.voice.push(pcm_S).tolist())
+        return self._ready()
+
+    def finish(self) -> Iterator[SoundWindow]:
+        """The utterance is over; returns the remaining frames: it is rounded up to a whole one."""
+        frames = -(-self.samples // SAMPLES_PER_FRAME)
+        missing = frames * SAMPLES_PER_FRAME + AUDIO_LOOKAHEAD_SAMPLES - self.samples
+        self.pcm_S = np.concatenate([self.pcm_S, np.zeros(missing, np.float32)])
+        self.gates.extend(self.voice.finish().tolist())
+        return self._ready()
+
+    def _ready(self) -> Iterator[SoundWindow]:
+        while self.gates and len(self.pcm_S) >= AUDIO_WINDOW_SAMPLES:
+            yield SoundWindow(self.next_frame, self.pcm_S[:AUDIO_WINDOW_SAMPLES], self.gates.pop(0))
+            self.pcm_S = self.pcm_S[SAMPLES_PER_FRAME:]
+            self.next_frame += 1
+
+
+@dataclass(slots=True)
+class SpeakingSession:
+    """Everything one utterance remembers between two frames."""
+
+    model: AvatarModel
+    walk: TemplateWalk
+    epoch: int = 0  # number of the utterance within its conversation: what is of an older one is dropped
+    sound: HeardSound = field(default_factory=HeardSound)
+
+
+class FrameGenerationService:
+    """Makes the frames of an utterance; holds no state of its own."""
+
+    def start(self, model: AvatarModel, start_frame: int = 0, direction: int = 1, epoch: int = 0) -> SpeakingSession:
+        """Begin an utterance.
+
+        Args:
+            model: the avatar that speaks.
+            start_frame: template frame under the first picture.
+            direction: in which the template is walked at first, 1 or -1.
+            epoch: number of the utterance.
+        Raises:
+            TemplateRangeError: the template has no such frame.
+        """
+        walk = TemplateWalk.start(model.avatar.motion_T, start_frame, direction)
+        return SpeakingSession(model, walk, epoch)
+
+    def generate(
+        self, model: AvatarModel, audio: Iterable[NDArray[np.float32]], start_frame: int = 0
+    ) -> Generator[VideoFrame, None, None]:
+        """The frames of a whole utterance; `start` and `stream` in one.
+
+        Raises:
+            TemplateRangeError: the template has no such frame; at the call, not at the first frame.
+        """
+        return self.stream(self.start(model, start_frame), audio)
+
+    def stream(
+        self, session: SpeakingSession, audio: Iterable[NDArray[np.float32]]
+    ) -> Generator[VideoFrame, None, None]:
+        """Frames as soon as their sound, and 231 ms after it, has been heard.
+
+        Closing the generator ends every stage at once and closes `audio`, if that is a generator too.
+
+        Args:
+            session: from `start`; it belongs to this utterance alone.
+            audio: float32 mono 16 kHz in [-1, 1], in pieces of any length.
+        """
+        return _drawn(session, _embedded(session, _windows(session, audio)))
+
+
+def _windows(
+    session: SpeakingSession, audio: Iterable[NDArray[np.float32]]
+) -> Generator[list[SoundWindow], None, None]:
+    """Frames that have heard enough, as many as the model computes at a time, without waiting for more sound."""
+    pieces = iter(audio)
+    try:
+        for piece in pieces:
+            if piece.ndim != 1 or piece.dtype != np.float32:
+                raise ValueError(f"sound is {piece.dtype} of shape {piece.shape}, expected float32 of shape (S,)")
+            for start in range(0, len(piece), _PIECE_SAMPLES):
+                yield from _batches(session.sound.push(piece[start : start + _PIECE_SAMPLES]), session)
+        yield from _batches(session.sound.finish(), session)
+    finally:
+        if isinstance(pieces, Generator):
+            pieces.close()
+
+
+def _batches(windows: Iterator[SoundWindow], session: SpeakingSession) -> Iterator[list[SoundWindow]]:
+    while batch := list(islice(windows, session.model.batch_frames)):
+        yield batch
+
+
+def _embedded(
+    session: SpeakingSession, batches: Generator[list[SoundWindow], None, None]
+) -> Generator[tuple[list[SoundWindow], NDArray[np.float32]], None, None]:
+    with closing(batches):
+        for batch in batches:
+            pcm_BS = np.stack([window.pcm_S for window in batch])
+            gate_B = np.array([window.gate for window in batch], np.float32)
+            yield batch, session.model.encode_audio(pcm_BS, gate_B)
+
+
+def _drawn(
+    session: SpeakingSession, embedded: Generator[tuple[list[SoundWindow], NDArray[np.float32]], None, None]
+) -> Generator[VideoFrame, None, None]:
+    model = session.model
+    with closing(embedded):
+        for batch, embedding_BD in embedded:
+            shown = session.walk.take(len(batch))
+            patches_BHWC = model.decode(model.encode_template(shown), embedding_BD)
+            for window, template_index, patch_HWC in zip(batch, shown, patches_BHWC, strict=True):
+                picture_HWC = model.template.frame(template_index)
+                plan = plan_paste(model.avatar.affine_T23[template_index], *picture_HWC.shape[:2])
+                paste_patch(picture_HWC, patch_HWC, plan)
+                yield VideoFrame(window.index, picture_HWC, window.own_pcm_S.copy(), template_index, window.gate)

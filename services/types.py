@@ -1,0 +1,78 @@
+"""What the services hand to one another.
+
+Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.recipe_328 import FPS
+from services.avatar import Avatar
+
+# What the encoder knows of one template frame: graph output name -> (1, C, H, W).
+Features = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class VideoFrame:
+    """One finished picture and the sound that belongs to it.
+
+    `pcm_S` are the 640 samples that frame `index` owns; after the end of the sound they are zeros.
+    """
+
+    index: int
+    frame_rgb_HWC: NDArray[np.uint8]
+    pcm_S: NDArray[np.float32]
+    template_index: int
+    gate: float
+
+    @property
+    def pts_s(self) -> float:
+        """When the frame is shown, in seconds from the start of the utterance."""
+        return self.index / FPS
+
+
+class Template(Protocol):
+    """The filmed frames an avatar is drawn on."""
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """A copy of template frame `index`, RGB, that the caller may draw on."""
+
+
+class AvatarModel(Protocol):
+    """An avatar ready to speak: its template and its three networks.
+
+    Every result depends on its own row alone, bit for bit, never on the batch it was computed in.
+    """
+
+    @property
+    def avatar(self) -> Avatar: ...
+
+    @property
+    def template(self) -> Template: ...
+
+    @property
+    def batch_frames(self) -> int:
+        """How many frames this machine computes at a time."""
+
+    def encode_audio(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Audio windows (B, AUDIO_WINDOW_SAMPLES) and their gates -> embeddings (B, D)."""
+
+    def encode_template(self, indices: Sequence[int]) -> list[Features]:
+        """Features of template frames, one mapping per index."""
+
+    def decode(self, features: Sequence[Features], embedding_BD: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Draw the patches (B, PATCH_HEIGHT_PX, INNER_PX, 4): RGB and straight alpha."""
+
+
+class ModelProvider(Protocol):
+    """Where loaded avatars come from."""
+
+    def open(self, name: str) -> AvatarModel:
+        """Load an avatar, or return it if it is loaded already."""

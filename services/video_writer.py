@@ -1,0 +1,214 @@
+"""Frames and sound to an MP4 file: H.264 and AAC, index in front, as long as its frames to the sample.
+
+The sound is the original file's, at its own rate and in stereo if it is, not the 16 kHz the networks hear.
+
+Axes: C channels, S samples at the track's rate, H W C picture (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from data_prep.colour import encode_rgb
+from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
+from data_prep.recording import decode_sound, open_media, sound_stream
+from services.errors import VideoWriteError
+from services.types import VideoFrame
+
+# Rates AAC knows and 25 divides; higher ones become the last.
+_AAC_RATES_HZ: Final = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_AAC_BITS_PER_CHANNEL: Final = 96_000
+_BT709: Final = 1
+_LIMITED_RANGE: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SoundTrack:
+    """Sound for the file, piece by piece: float32 (C, S) in [-1, 1]."""
+
+    rate_hz: int
+    channels: int
+    duration_s: float | None  # as the file's header says, if it does
+    blocks: Iterator[NDArray[np.float32]]
+
+
+def original_sound(path: Path) -> SoundTrack:
+    """The sound of a file at its own rate, mono or stereo, in constant memory.
+
+    Its first sample is the first sample of `data_prep.audio.iter_audio`.
+
+    Raises:
+        NotAVideoError, NoAudioError: nothing to hear in this file.
+    """
+    with open_media(path) as container:
+        context = sound_stream(container, path).codec_context
+        channels = min(context.channels, 2)
+        rate_hz = next((rate for rate in _AAC_RATES_HZ if rate >= context.sample_rate), _AAC_RATES_HZ[-1])
+        duration_s = None if container.duration is None else container.duration / av.time_base
+    return SoundTrack(rate_hz, channels, duration_s, _original_blocks(path, rate_hz, channels))
+
+
+def _original_blocks(path: Path, rate_hz: int, channels: int) -> Iterator[NDArray[np.float32]]:
+    resampler: AudioResampler | None = None
+    form = None
+    with open_media(path) as container:
+        for frame in decode_sound(container, sound_stream(container, path)):
+            if form != (frame.format.name, frame.layout.name, frame.sample_rate):
+                yield from _drain(resampler)
+                form = (frame.format.name, frame.layout.name, frame.sample_rate)
+                resampler = AudioResampler(format="fltp", layout="stereo" if channels == 2 else "mono", rate=rate_hz)
+            assert resampler is not None
+            frame.pts = None
+            yield from (np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(frame))
+        yield from _drain(resampler)
+
+
+def _drain(resampler: AudioResampler | None) -> Iterator[NDArray[np.float32]]:
+    if resampler is not None:
+        yield from (np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(None))
+
+
+class _Cutter:
+    """Cuts blocks into pieces of a wanted length; zeros follow the end."""
+
+    def __init__(self, track: SoundTrack) -> None:
+        self._blocks = track.blocks
+        self._held_CS = np.zeros((track.channels, 0), np.float32)
+
+    def take(self, samples: int) -> NDArray[np.float32]:
+        while self._held_CS.shape[1] < samples:
+            block_CS = next(self._blocks, None)
+            if block_CS is None:
+                missing = samples - self._held_CS.shape[1]
+                block_CS = np.zeros((len(self._held_CS), missing), np.float32)
+            self._held_CS = np.concatenate([self._held_CS, block_CS], axis=1)
+        piece_CS, self._held_CS = self._held_CS[:, :samples], self._held_CS[:, samples:]
+        return piece_CS
+
+
+class Mp4Writer:
+    """Writes to a temporary name beside the result, which appears only when it is whole.
+
+    To be used in a `with` statement: leaving it by an exception, Ctrl-C included, removes the temporary file.
+    """
+
+    def __init__(self, path: Path, width: int, height: int, rate_hz: int, channels: int) -> None:
+        """Open the file.
+
+        Args:
+            path: the result; its folder is made.
+            width: even, px.
+            height: even, px.
+            rate_hz: of the sound, a multiple of 25.
+            channels: 1 or 2.
+        Raises:
+            VideoWriteError: there can be no such file here.
+        """
+        if width % 2 or height % 2:
+            raise ValueError(f"pictures of {width}x{height} px cannot be coded as H.264: both sizes must be even")
+        self.frames = 0
+        self._path = path
+        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.part")
+        self._rate_hz = rate_hz
+        self._layout = "stereo" if channels == 2 else "mono"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
+        except (OSError, av.error.FFmpegError) as error:
+            raise VideoWriteError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+        self._video = self._add_video(width, height)
+        self._audio: AudioStream = self._container.add_stream("aac", rate=rate_hz, layout=self._layout)
+        self._audio.bit_rate = min(_AAC_BITS_PER_CHANNEL, 3 * rate_hz) * channels
+
+    def _add_video(self, width: int, height: int) -> VideoStream:
+        stream: VideoStream = self._container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "18", "preset": "veryfast"}
+        context = stream.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = _LIMITED_RANGE
+        return stream
+
+    def write(self, frame_rgb_HWC: NDArray[np.uint8], pcm_CS: NDArray[np.float32]) -> None:
+        """Append a frame and the 40 ms of sound that belong to it.
+
+        Raises:
+            VideoWriteError: the disk is full, or the file cannot be written for another reason.
+        """
+        picture = encode_rgb(frame_rgb_HWC)
+        picture.pts, picture.time_base = self.frames, Fraction(1, FPS)
+        sound = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm_CS), format="fltp", layout=self._layout)
+        sound.sample_rate, sound.time_base = self._rate_hz, Fraction(1, self._rate_hz)
+        sound.pts = self.frames * (self._rate_hz // FPS)
+        try:
+            self._container.mux(self._video.encode(picture))
+            self._container.mux(self._audio.encode(sound))
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._failure(error) from error
+        self.frames += 1
+
+    def __enter__(self) -> Mp4Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            # Removed before it is closed: closing would first move the index to the front of a file nobody wants.
+            self._temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError, av.error.FFmpegError):
+                self._container.close()
+
+    def _finish(self) -> None:
+        if self.frames == 0:
+            raise VideoWriteError(f"{self._path} was not written: the sound has no samples, so there are no frames")
+        try:
+            self._container.mux(self._video.encode(None))
+            self._container.mux(self._audio.encode(None))
+            self._container.close()
+            self._temporary.replace(self._path)
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError | av.error.FFmpegError) -> VideoWriteError:
+        return VideoWriteError(f"{self._path} cannot be written ({error.strerror}); is the disk full?")
+
+
+def write_video(path: Path, frames: Iterable[VideoFrame], width: int, height: int, sound: SoundTrack | None) -> int:
+    """Write an utterance.
+
+    Args:
+        path: the result.
+        frames: in order.
+        width: of every frame, px.
+        height: of every frame, px.
+        sound: None takes the 16 kHz sound that the frames carry.
+    Returns:
+        Number of frames; the file lasts exactly so many twenty-fifths of a second.
+    Raises:
+        VideoWriteError: the file cannot be written, or there are no frames.
+    """
+    rate_hz, channels = (SAMPLE_RATE_HZ, 1) if sound is None else (sound.rate_hz, sound.channels)
+    cutter = None if sound is None else _Cutter(sound)
+    with Mp4Writer(path, width, height, rate_hz, channels) as writer:
+        for frame in frames:
+            pcm_CS = frame.pcm_S[None] if cutter is None else cutter.take(rate_hz // FPS)
+            writer.write(frame.frame_rgb_HWC, pcm_CS)
+    return writer.frames

@@ -1,0 +1,1 @@
+"""From a dataset to an avatar: data on the device, losses, the two stages, packaging."""

@@ -1,0 +1,134 @@
+"""Trained weights -> the ONNX graphs of an avatar, each checked against torch.
+
+The graphs take and give what serving has at hand (uint8 pictures, PCM), so that scaling, hiding and the bounds of
+alpha exist once, here.
+
+Axes: B batch, S samples, D embedding, H W C picture.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
+from models.audio_encoder import AudioFrontEnd
+from models.unet_328 import Features, UNet328, UNetDecoder
+
+OPSET = 18
+FEATURE_NAMES = list(Features._fields)
+
+
+class EncoderGraph(nn.Module):
+    """uint8 inner squares of the template and the references -> features of the lower rows."""
+
+    def __init__(self, unet: UNet328) -> None:
+        super().__init__()
+        self.encoder = unet.encoder
+
+    def forward(self, target_BHWC: Tensor, references_BHWC: Tensor) -> tuple[Tensor, ...]:
+        def to_float(picture: Tensor) -> Tensor:
+            return picture.permute(0, 3, 1, 2).float() / 255
+
+        return tuple(self.encoder(to_float(target_BHWC), to_float(references_BHWC)))
+
+
+class DecoderGraph(nn.Module):
+    """Features and embedding -> uint8 RGBA rows."""
+
+    def __init__(self, unet: UNet328) -> None:
+        super().__init__()
+        self.unet = unet
+        self.decoder: UNetDecoder = unet.decoder
+
+    def forward(self, f160: Tensor, f80: Tensor, f40: Tensor, f20: Tensor, f10: Tensor, embedding_BD: Tensor) -> Tensor:
+        patch = self.unet.bound_alpha(self.decoder(Features(f160, f80, f40, f20, f10), embedding_BD))
+        return (patch.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+
+
+class SoundGraph(nn.Module):
+    """PCM windows and gate -> embedding."""
+
+    def __init__(self, front_end: AudioFrontEnd) -> None:
+        super().__init__()
+        self.front_end = front_end
+
+    def forward(self, pcm_BS: Tensor, gate_B: Tensor) -> Tensor:
+        embedding: Tensor = self.front_end(pcm_BS, gate_B)
+        return embedding
+
+
+def export_generator(unet: UNet328, front_end: AudioFrontEnd, folder: Path) -> dict[str, nn.Module]:
+    """Write the three graphs of an avatar.
+
+    Returns:
+        The torch modules that they were made from, by file name, for the comparison.
+    """
+    unet, front_end = unet.cpu().eval(), front_end.cpu().eval()
+    encoder, decoder, sound = EncoderGraph(unet).eval(), DecoderGraph(unet).eval(), SoundGraph(front_end).eval()
+    pictures = torch.zeros(2, INNER_PX, INNER_PX, 3, dtype=torch.uint8)
+    references = torch.zeros(2, INNER_PX, INNER_PX, 3 * REFERENCE_COUNT, dtype=torch.uint8)
+    with torch.no_grad():
+        features = encoder(pictures, references)
+    embedding = torch.zeros(2, unet.config.embedding_dim)
+    pcm, gate = torch.zeros(2, front_end_samples(front_end)), torch.ones(2)
+    export_graph(
+        encoder, (pictures, references), folder / "unet_encoder.onnx", ["target_BHWC", "references_BHWC"], FEATURE_NAMES
+    )
+    export_graph(
+        decoder, (*features, embedding), folder / "unet_decoder.onnx", [*FEATURE_NAMES, "embedding_BD"], ["patch_BHWC"]
+    )
+    export_graph(sound, (pcm, gate), folder / "audio_encoder.onnx", ["pcm_BS", "gate_B"], ["embedding_BD"])
+    return {"unet_encoder.onnx": encoder, "unet_decoder.onnx": decoder, "audio_encoder.onnx": sound}
+
+
+def front_end_samples(front_end: AudioFrontEnd) -> int:
+    """Length of the PCM window that a front end listens to."""
+    return int(getattr(front_end.features, "window_samples", AUDIO_WINDOW_SAMPLES))
+
+
+def export_graph(
+    module: nn.Module, example: tuple[Tensor, ...], path: Path, inputs: list[str], outputs: list[str]
+) -> None:
+    """Export with a free batch axis on every input and output, and let ONNX's checker read it."""
+    batch = torch.export.Dim("B", min=1, max=4096)
+    shapes = tuple({0: batch} for _ in example)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own internals
+        program = torch.onnx.export(
+            module,
+            example,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path), external_data=False)
+    onnx.checker.check_model(str(path))
+
+
+def max_abs_error(
+    module: nn.Module, run_onnx: Callable[[dict[str, np.ndarray]], list[np.ndarray]], inputs: dict[str, np.ndarray]
+) -> float:
+    """Largest absolute difference between torch and the exported graph over all outputs.
+
+    Args:
+        module: the graph's torch module.
+        run_onnx: runs the exported file.
+        inputs: by input name, in the module's order.
+    """
+    with torch.no_grad():
+        wanted = module(*(torch.from_numpy(value) for value in inputs.values()))
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    found = run_onnx(inputs)
+    return max(float(np.abs(a.numpy().astype(np.float64) - b).max()) for a, b in zip(wanted, found, strict=True))

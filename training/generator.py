@@ -1,0 +1,53 @@
+"""The generator as it is trained and exported: audio encoder and U-Net, with the recipe's masks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_prep.mask_328 import alpha_bounds, hidden_mask
+from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT
+from models.audio_encoder import AudioEncoder, AudioEncoderConfig
+from models.unet_328 import UNet328, UNetConfig
+
+
+class Generator(nn.Module):
+    """Sound and picture in, patch out."""
+
+    def __init__(self, audio: AudioEncoder, config: UNetConfig) -> None:
+        super().__init__()
+        low, high = alpha_bounds()
+        self.audio = audio
+        self.unet = UNet328(config, *(torch.from_numpy(mask) for mask in (hidden_mask(), low, high)))
+
+    @classmethod
+    def start_from(cls, sync: dict[str, Any], **shape: Any) -> Generator:
+        """A new generator whose audio encoder is the one that SyncNet was trained with.
+
+        Args:
+            sync: best.pt of the SyncNet stage.
+            shape: fields of UNetConfig that differ from the default.
+        """
+        audio = AudioEncoder(AudioEncoderConfig(**sync["audio_config"]))
+        weights = {k.removeprefix("audio."): v for k, v in sync["model"].items() if k.startswith("audio.")}
+        audio.load_state_dict(weights)
+        config = UNetConfig(INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT, audio.config.embedding_dim, **shape)
+        return cls(audio, config)
+
+    @classmethod
+    def from_configs(cls, content: dict[str, Any]) -> Generator:
+        """An untrained generator of the shape that a checkpoint describes."""
+        return cls(
+            AudioEncoder(AudioEncoderConfig(**content["audio_config"])), UNetConfig.from_dict(content["unet_config"])
+        )
+
+    def configs(self) -> dict[str, Any]:
+        return {"audio_config": asdict(self.audio.config), "unet_config": self.unet.config.to_dict()}
+
+    def draw(self, target_B3HW: Tensor, references_BRHW: Tensor, features_BND: Tensor, gate_B: Tensor) -> Tensor:
+        """Draw the patch (B, 4, rows, W)."""
+        patch: Tensor = self.unet(target_B3HW, references_BRHW, self.audio(features_BND, gate_B))
+        return patch

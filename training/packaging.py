@@ -1,0 +1,128 @@
+"""The parts of an avatar that come from the dataset: template frames, their track, the references, the poster.
+
+Axes: T template frames, K landmarks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.dataset_328 import Dataset328
+from data_prep.recipe_328 import FPS
+
+GOP_FRAMES = 25  # the closed groups of pictures of a dataset's frames.mp4
+LONGEST_TEMPLATE_S = 40
+_SMOOTHING_S = 1.0
+
+
+class NoTemplateError(ValueError):
+    """The recording has no stretch on which an avatar could be drawn."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """Which frames of the dataset the avatar is drawn on, half-open."""
+
+    start: int
+    stop: int
+
+
+def choose_template(dataset: Dataset328) -> Template:
+    """The longest stretch (up to 40 s) of whole GOPs in one clip with a face in every frame; the calmest of equals.
+
+    Raises:
+        NoTemplateError: there is not one second of it.
+    """
+    motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)
+    best: tuple[float, Template] | None = None
+    for clip_start, clip_stop in dataset.clips:
+        first = -(-clip_start // GOP_FRAMES)
+        whole = [
+            bool(dataset.valid_T[g * GOP_FRAMES : (g + 1) * GOP_FRAMES].all())
+            for g in range(first, clip_stop // GOP_FRAMES)
+        ]
+        for begin in range(len(whole)):
+            length = 0
+            while (
+                begin + length < len(whole) and whole[begin + length] and length * GOP_FRAMES < LONGEST_TEMPLATE_S * FPS
+            ):
+                length += 1
+            if length == 0:
+                continue
+            start = (first + begin) * GOP_FRAMES
+            template = Template(start, start + length * GOP_FRAMES)
+            score = length - float(np.mean(motion[template.start : template.stop])) / (1 + float(motion.max()))
+            if best is None or score > best[0]:
+                best = (score, template)
+    if best is None:
+        raise NoTemplateError(
+            f"{dataset.name!r} has no second in which every frame has a good face: "
+            "see report.html of the dataset for why frames were left out, and record again"
+        )
+    return best[1]
+
+
+def landmark_motion(landmarks_TK2: NDArray[np.float32], valid_T: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean motion of the landmarks from the frame before, in px per frame, (T,); 0 where either has no face."""
+    step = np.linalg.norm(np.diff(landmarks_TK2, axis=0), axis=2).mean(axis=1)
+    step = np.where(valid_T[1:] & valid_T[:-1], np.nan_to_num(step), 0)
+    return np.concatenate([[0], step]).astype(np.float32)
+
+
+def copy_frames(source: Path, target: Path, start: int, stop: int) -> None:
+    """Copy whole GOPs of a video without touching a pixel: the decoded frames stay the same bit for bit.
+
+    Args:
+        source: a dataset's frames.mp4.
+        target: the new file.
+        start: first frame, at a key frame.
+        stop: one past the last.
+    Raises:
+        ValueError: `start` is no key frame, or the video is shorter than `stop`.
+    """
+    written = 0
+    with av.open(str(source)) as reader, av.open(str(target), "w", options={"movflags": "faststart"}) as writer:
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        assert stream.time_base is not None
+        for packet in reader.demux(stream):
+            if packet.pts is None:
+                continue
+            frame = round(packet.pts * stream.time_base * FPS)
+            if frame < start or frame >= stop:
+                continue
+            if frame == start and not packet.is_keyframe:
+                raise ValueError(f"frame {start} of {source} is no key frame; prepare the dataset again")
+            offset = round(start / FPS / stream.time_base)
+            packet.pts -= offset
+            packet.dts = packet.pts
+            packet.stream = copy
+            writer.mux(packet)
+            written += 1
+    if written != stop - start:
+        raise ValueError(f"{source} holds {written} of the frames {start}..{stop}; prepare the dataset again")
+
+
+def template_track(dataset: Dataset328, template: Template, references: NDArray[np.int64]) -> dict[str, NDArray]:  # type: ignore[type-arg]
+    """What track.npz of an avatar holds; see services.avatar.Avatar."""
+    part = slice(template.start, template.stop)
+    motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)[part]
+    return {
+        "affine_T23": dataset.affine_T23[part].astype(np.float32),
+        "opening_T": dataset.opening_T[part].astype(np.float32),
+        "pose_T3": dataset.pose_T3[part].astype(np.float32),
+        "motion_T": _smoothed(motion),
+        "references_3HWC": np.stack([dataset.crops[i] for i in references]),
+    }
+
+
+def _smoothed(motion_T: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over about a second: the template turns where the head rests, not where one frame happens to."""
+    width = min(round(_SMOOTHING_S * FPS), len(motion_T))
+    padded = np.pad(motion_T, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid").astype(np.float32)
