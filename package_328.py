@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328, open_dataset
-from data_prep.names import validate_name
-from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, check_recipe
+from data_prep.names import check_name
+from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, check_recipe, window_samples
 from data_prep.video import iter_rgb
 from data_prep.voice_activity import gate
 from evaluation.held_out import evaluate_avatar
@@ -34,16 +34,18 @@ from services.avatar_manifest import (
     MANIFEST_FILE,
     POSTER_FILE,
     TRACK_FILE,
+    Consent,
     parse_consent,
     read_manifest,
     seal_avatar,
     write_manifest,
 )
+from services.errors import BrokenAvatarError
 from training.export import export_generator, max_abs_error
 from training.generator import Generator
 from training.packaging import Template, choose_template, copy_frames, template_track
 from training.references import build_pools
-from training.sound import mel_config
+from training.sound import load_front_end, mel_config
 
 log = logging.getLogger("package_328")
 
@@ -75,36 +77,36 @@ def package(options: configargparse.Namespace) -> Path:
     Raises:
         ValueError, OSError: something is missing or does not fit; the message says what to do.
     """
-    name = validate_name(options.name)
+    name = check_name(options.name)
     dataset = open_dataset(options.dataset_dir / name)
     checkpoint = load_checkpoint(options.checkpoint_dir / name / "unet" / "best.pt")
     check_recipe(checkpoint["recipe"], f"checkpoint {options.checkpoint_dir / name}")
     source_sha256 = str(dataset.manifest["source"]["sha256"])
     if checkpoint["identity"]["source"] != source_sha256:
         raise ValueError(
-            f"checkpoint {options.checkpoint_dir / name} was trained on another recording than {dataset.path} holds: "
+            f"checkpoint {options.checkpoint_dir / name} was trained on another recording than {dataset.folder} holds: "
             "train again"
         )
-    consent = parse_consent(options.consent, source_sha256) if options.consent else None
     final = options.avatars_dir / name
+    given = parse_consent(options.consent, source_sha256) if options.consent else None
+    consent = given or _earlier_consent(final, source_sha256)
     folder = options.avatars_dir / f".{name}.part"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         template = choose_template(dataset)
         log.info("template: frames %d..%d of %d", template.start, template.stop, len(dataset.valid_T))
-        copy_frames(dataset.path / "frames.mp4", folder / FRAMES_FILE, template.start, template.stop)
+        copy_frames(dataset.frames_path, folder / FRAMES_FILE, template.start, template.stop)
         references = _references(dataset, template)
         np.savez_compressed(folder / TRACK_FILE, **template_track(dataset, template, references))
         _write_poster(folder, dataset, template)
         log.info("exporting to ONNX and comparing with torch")
         errors = _export(checkpoint, dataset, template, references, folder)
-        seal_avatar(folder, _facts(options, dataset, checkpoint, template, errors, consent is None))
-        if consent is not None:
-            _record(folder, consent=consent)
+        manifest = seal_avatar(folder, _facts(options, dataset, checkpoint, template, errors, consent))
         if not options.no_evaluation:
             log.info("measuring the held-out block")
-            _record(folder, metrics=evaluate_avatar(folder, dataset.path, options.checkpoint_dir / name))
+            metrics = evaluate_avatar(folder, dataset.folder, options.checkpoint_dir / name)
+            write_manifest(folder, replace(manifest, metrics=metrics))
         _replace(folder, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -131,7 +133,9 @@ def _export(
     """
     generator = Generator.from_configs(checkpoint)
     generator.load_state_dict(checkpoint["generator"])
-    modules = export_generator(generator.unet, AudioFrontEnd(LogMel(mel_config()), generator.audio), folder)
+    kind = str(checkpoint["recipe"]["audio_features"])
+    features = LogMel(mel_config()) if kind == "mel" else load_front_end(kind, str(dataset.manifest["audio_model"]))
+    modules = export_generator(generator.unet, AudioFrontEnd(features, generator.audio), folder)
     frames = np.linspace(template.start, template.stop - 1, _CHECKED_FRAMES).round().astype(int)
     inner = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
     pictures = np.ascontiguousarray(dataset.crops[frames][:, inner, inner])
@@ -140,7 +144,7 @@ def _export(
     inputs: dict[str, dict[str, NDArray[Any]]] = {
         "unet_encoder.onnx": {"target_BHWC": pictures, "references_BHWC": np.repeat(beside[None], len(frames), 0)},
         "audio_encoder.onnx": {
-            "pcm_BS": np.concatenate([window_pcm(dataset.audio_S, int(i), 1) for i in frames]),
+            "pcm_BS": np.concatenate([window_pcm(dataset.audio_S, int(i), 1, window_samples(kind)) for i in frames]),
             "gate_B": gates[np.minimum(frames, len(gates) - 1)],
         },
     }
@@ -173,10 +177,10 @@ def _facts(
     checkpoint: dict[str, Any],
     template: Template,
     errors: dict[str, float],
-    without_consent: bool,
+    consent: Consent | None,
 ) -> dict[str, Any]:
     licence = options.licence or (_OPEN_LICENCE if options.synthetic else _PERSON_LICENCE)
-    if without_consent and not options.synthetic and not options.licence:
+    if consent is None and not options.synthetic and not options.licence:
         licence = "no consent recorded: private evaluation only"
     return {
         "name": dataset.name,
@@ -186,6 +190,7 @@ def _facts(
             "onnxruntime": onnxruntime.__version__,
             "training_steps": checkpoint["step"],
         },
+        "consent": None if consent is None else asdict(consent),
         "synthetic": bool(options.synthetic),
         "source_sha256": str(dataset.manifest["source"]["sha256"]),
         "licence": licence,
@@ -198,8 +203,13 @@ def _facts(
     }
 
 
-def _record(folder: Path, **changes: Any) -> None:
-    write_manifest(folder, replace(read_manifest(folder), **changes))
+def _earlier_consent(final: Path, source_sha256: str) -> Consent | None:
+    """The consent that is recorded for the same recording in the avatar that will be replaced."""
+    try:
+        found = read_manifest(final).consent
+    except BrokenAvatarError:
+        return None
+    return found if found is not None and found.source_sha256 == source_sha256 else None
 
 
 def _replace(folder: Path, final: Path) -> None:

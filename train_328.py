@@ -20,14 +20,16 @@ import configargparse
 import torch
 
 from data_prep.dataset_328 import open_dataset
+from models.audio_encoder import AudioFrontEnd
 from models.checkpoint import load_checkpoint
 from training.data import FaceData
 from training.device import choose_device
 from training.distributed import Workers, join_workers, leave_workers
+from training.export import export_scorer
 from training.perceptual import find_vgg_weights
 from training.presets import PRESETS, Preset
-from training.sound import TrainingSound
-from training.syncnet_stage import SCORER_BOX, SyncNetRun, train_syncnet
+from training.sound import TrainingSound, load_sound
+from training.syncnet_stage import SCORER_BOX, SyncModel, SyncNetRun, train_syncnet
 from training.unet_stage import UNetTraining
 
 log = logging.getLogger("train_328")
@@ -43,6 +45,7 @@ def parse_options(arguments: list[str] | None = None) -> configargparse.Namespac
     parser.add("--stage", required=True, choices=["syncnet", "unet"])
     parser.add("--preset", default="full", choices=sorted(PRESETS), help="how long to train")
     parser.add("--device", default="auto", help="auto, cpu or cuda:N")
+    parser.add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
     parser.add("--seed", type=int, default=1, help="of all randomness")
     parser.add("--dataset_dir", type=Path, default=Path("dataset"))
     parser.add("--checkpoint_dir", type=Path, default=Path("checkpoint"))
@@ -68,6 +71,9 @@ def train_stage_0(
         )
     scorer = SyncNetRun(preset.syncnet, options.seed + 1, mouth_box=SCORER_BOX)
     judged = train_syncnet(data, sound, scorer, folder / "scorer", workers)
+    if workers.is_main:
+        model = SyncModel.from_checkpoint(judged)
+        export_scorer(model.syncnet, AudioFrontEnd(sound.front_end(), model.audio), folder / "scorer")
     log.info("scorer: held-out accuracy %s", "unknown" if judged["accuracy"] is None else f"{judged['accuracy']:.0%}")
 
 
@@ -89,6 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = parse_options(arguments)
     preset = PRESETS[options.preset]
+    if options.threads > 0:
+        torch.set_num_threads(options.threads)
     try:
         dataset = open_dataset(options.dataset_dir / options.name)
         workers, device = join_workers(choose_device(options.device))
@@ -102,7 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps(resolved, indent=2))  # noqa: T201  the answer to --dry_run
             return 0
         data = FaceData.load(dataset, device)
-        sound = TrainingSound.load(dataset, device)
+        sound = load_sound(dataset, device)
     except (ValueError, OSError) as error:
         log.error("error: %s", error)
         return 2

@@ -16,7 +16,7 @@ from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
 from data_prep.errors import NoAudioError
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from data_prep.recording import decode_sound, frame_time, open_media, sound_stream
 
 _FULL_SCALE: Final = 32768.0
@@ -71,26 +71,29 @@ def frame_count(samples: int) -> int:
     return -(-samples // SAMPLES_PER_FRAME)
 
 
-def window_pcm(pcm_S: NDArray[np.float32], first_frame: int, count: int) -> NDArray[np.float32]:
-    """What each of `count` frames hears: the samples around the centre of its own 640, zeros outside the utterance.
+def window_pcm(
+    pcm_S: NDArray[np.float32], first_frame: int, count: int, samples: int = AUDIO_WINDOW_SAMPLES
+) -> NDArray[np.float32]:
+    """What each of `count` frames hears: samples up to 231 ms after its own 640, zeros outside the utterance.
 
     Args:
         pcm_S: the utterance; frame i owns samples [640 i, 640 (i + 1)).
         first_frame: may be negative or beyond the end.
         count: number of frames.
+        samples: length of a window, `recipe_328.window_samples`; 8032 lie evenly around the frame's centre.
     Returns:
-        (count, 8032) float32.
+        (count, samples) float32.
     """
-    lead = AUDIO_WINDOW_SAMPLES // 2 - SAMPLES_PER_FRAME // 2  # samples of the window before the frame's own
+    lead = samples - SAMPLES_PER_FRAME - AUDIO_LOOKAHEAD_SAMPLES  # samples of the window before the frame's own
     start = first_frame * SAMPLES_PER_FRAME - lead
-    stop = start + (count - 1) * SAMPLES_PER_FRAME + AUDIO_WINDOW_SAMPLES
+    stop = start + (count - 1) * SAMPLES_PER_FRAME + samples
     span = np.zeros(max(stop - start, 0), np.float32)
     first, last = max(start, 0), min(stop, len(pcm_S))
     if last > first:
         span[first - start : last - start] = pcm_S[first:last]
     if count < 1:
-        return np.zeros((0, AUDIO_WINDOW_SAMPLES), np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(span, AUDIO_WINDOW_SAMPLES)[::SAMPLES_PER_FRAME]
+        return np.zeros((0, samples), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(span, samples)[::SAMPLES_PER_FRAME]
     return np.ascontiguousarray(windows)
 
 
@@ -162,7 +165,8 @@ def _flush(resampler: AudioResampler | None) -> list[NDArray[np.float32]]:
 
 
 def _samples(frame: av.AudioFrame) -> NDArray[np.float32]:
-    return np.asarray(frame.to_ndarray(), np.float32).reshape(-1)
+    """Resampling overshoots where the recording is at full scale; the dataset's 16 bits could not hold that."""
+    return np.clip(np.asarray(frame.to_ndarray(), np.float32).reshape(-1), -1.0, 1.0)
 
 
 def _rechunk(blocks: Iterator[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

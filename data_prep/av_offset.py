@@ -8,9 +8,10 @@ correlation on parts of the recording it was not fitted on. The same is done at 
 mouth and sound cannot belong together: that is chance. A peak is clear when it stands far out of chance and both
 halves of the recording have it at the same lag.
 
-Measured on four clips believed in sync (tests/data/presenter.mp4 with its true mouth, three real ones), the peak
-lies at lag 0, 0, 0 and 1: lips lead loudness by nature, but a spectrum that says which sound it is has no lead.
-In 94 % of all windows of ten seconds the peak was within +-1 frame of that.
+Measured on four clips believed in sync (the synthetic presenter, by its true mouth and by landmarks, and three real
+ones), the peak lies at lag -1, 0, 0 and +1: lips lead loudness by nature, but a spectrum that says which sound it is
+has no lead, so none is taken out. In 94 % of all windows of ten seconds the peak was within one frame of that.
+Against 88 pairings with other speech, noise and music no offset was called clear.
 """
 
 from __future__ import annotations
@@ -170,13 +171,14 @@ def _predict(mouth_TD: Floats, sound_TD: Floats) -> float:
         return 0.0
     edges = np.arange(_FOLDS + 1) * len(mouth_TD) // _FOLDS
     folds = [slice(int(start), int(stop)) for start, stop in itertools.pairwise(edges)]
-    grams = [sound_TD[fold].T @ sound_TD[fold] for fold in folds]
-    products = [sound_TD[fold].T @ mouth_TD[fold] for fold in folds]
+    # einsum, not @: on a busy machine BLAS spends 40 times longer on waking its threads for matrices as thin as these.
+    grams = [np.einsum("td,te->de", sound_TD[fold], sound_TD[fold]) for fold in folds]
+    products = [np.einsum("td,te->de", sound_TD[fold], mouth_TD[fold]) for fold in folds]
     predicted = np.zeros_like(mouth_TD)
     for fold, gram, product in zip(folds, grams, products, strict=True):
         ridge = _RIDGE * (len(mouth_TD) - (fold.stop - fold.start)) * np.eye(len(gram))
         weights = np.linalg.solve(sum(grams) - gram + ridge, sum(products) - product)
-        predicted[fold] = sound_TD[fold] @ weights
+        predicted[fold] = np.einsum("td,de->te", sound_TD[fold], weights)
     return float((_standardised(predicted) * _standardised(mouth_TD)).mean())
 
 

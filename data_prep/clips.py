@@ -20,6 +20,7 @@ from scipy.ndimage import percentile_filter
 _NEIGHBOURS: Final = 2  # transitions to each side with whose change a cut is compared
 _SURROUNDINGS: Final = 25  # transitions, one second
 _USUAL_PERCENTILE: Final = 75  # a 10 fps source repeated to 25 fps moves in 40 % of its transitions
+_BLOCK: Final = 500
 _CONTINUED_MOST: Final = 3.0  # a transition may be so many times the mean of its neighbours and still continue them
 _PICTURE_FLOOR: Final = 0.010  # change of a standardised thumbnail by noise and coding alone
 _GEOMETRY_FLOOR_PX: Final = 2.0  # change of the crop's position by landmark noise alone
@@ -47,10 +48,21 @@ def find_clips(
     frames = len(thumbnails_THW)
     if frames < 2:
         return [(0, frames)] if frames else []
-    picture = _cut_score(_picture_change(thumbnails_THW), _PICTURE_FLOOR)
-    geometry = _cut_score(_geometry_change(affine_T23, valid_T), _GEOMETRY_FLOOR_PX)
+    picture = _cut_score(*_picture_surprise(thumbnails_THW), _PICTURE_FLOOR)
+    geometry = _cut_score(*_surprise(_geometry_change(affine_T23, valid_T)), _GEOMETRY_FLOOR_PX)
     is_cut = (np.sqrt(picture * geometry) > _CUT_TOGETHER) | (picture > _CUT_PICTURE)
     return list(itertools.pairwise([0, *(np.flatnonzero(is_cut) + 1).tolist(), frames]))
+
+
+def _picture_surprise(thumbnails_THW: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """`_surprise` of the picture, block by block, so that an hour of thumbnails needs no gigabytes."""
+    transitions = len(thumbnails_THW) - 1
+    surprise, size = np.zeros(transitions), np.zeros(transitions)
+    for start in range(0, transitions, _BLOCK):
+        first, stop = max(0, start - 1), min(transitions, start + _BLOCK)
+        block = _surprise(_picture_change(thumbnails_THW[first : stop + 2]))  # one neighbour to each side
+        surprise[start:stop], size[start:stop] = (values[start - first :][: stop - start] for values in block)
+    return surprise, size
 
 
 def _picture_change(thumbnails_THW: NDArray[np.uint8]) -> Floats:
@@ -72,13 +84,17 @@ def _geometry_change(affine_T23: NDArray[np.float32], valid_T: NDArray[np.bool_]
     return change
 
 
-def _cut_score(change_PD: Floats, floor: float) -> Floats:
-    """The part of each transition that does not continue its neighbours, against what is usual around it."""
+def _surprise(change_PD: Floats) -> tuple[Floats, Floats]:
+    """Size of the part of each transition that does not continue its neighbours, and of the whole of it."""
     nothing = np.zeros((1, change_PD.shape[1]))
     around = np.concatenate([nothing, change_PD[:-1]]) + np.concatenate([change_PD[1:], nothing])
     share = (change_PD * around).sum(1) / np.maximum((around * around).sum(1), 1e-12)
-    surprise = np.abs(change_PD - np.clip(share, 0, _CONTINUED_MOST / 2)[:, None] * around).sum(1)
-    size = np.abs(change_PD).sum(1)
+    rest = change_PD - np.clip(share, 0, _CONTINUED_MOST / 2)[:, None] * around
+    return np.abs(rest).sum(1), np.abs(change_PD).sum(1)
+
+
+def _cut_score(surprise: Floats, size: Floats, floor: float) -> Floats:
+    """The surprise of each transition against the size of what is around it."""
     padded = np.pad(size, _NEIGHBOURS)
     beside = [padded[k : k + len(size)] for k in range(2 * _NEIGHBOURS + 1) if k != _NEIGHBOURS]
     usual = percentile_filter(size, _USUAL_PERCENTILE, size=_SURROUNDINGS, mode="mirror")

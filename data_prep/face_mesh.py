@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import ModuleType
@@ -35,7 +36,8 @@ def quiet_stderr() -> Iterator[None]:
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
-            yield
+            with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its protobuf code
+                yield
         except BaseException:
             os.dup2(kept, 2)
             held.seek(0)

@@ -24,6 +24,7 @@ from data_prep.recording import Recording
 from data_prep.video import NormalisedPictures
 
 DAMAGED: Final = "damaged picture"
+FROZEN: Final = "picture stands still while the sound goes on"
 TURNED_AWAY: Final = "face turned away"
 NO_SOUND: Final = "no sound of its own once the offset is removed"
 _TURNED_YAW_DEG, _TURNED_PITCH_DEG = 50.0, 45.0
@@ -95,7 +96,7 @@ def _reasons(tracked: Tracked, pictures: NormalisedPictures, pose_T3: NDArray[np
     """Why a frame is left out, "" where it is not."""
     reason_T = np.array(tracked.reason_T, dtype=object)
     turned = (np.abs(pose_T3[:, 1]) > _TURNED_YAW_DEG) | (np.abs(pose_T3[:, 0]) > _TURNED_PITCH_DEG)
-    for also, reason in ((pictures.damaged_T, DAMAGED), (turned, TURNED_AWAY)):
+    for also, reason in ((pictures.damaged_T, DAMAGED), (pictures.frozen_T, FROZEN), (turned, TURNED_AWAY)):
         reason_T[also & (reason_T == "")] = reason
     return reason_T
 

@@ -49,6 +49,13 @@ AUDIO_LOOKAHEAD_SAMPLES: Final = AUDIO_WINDOW_SAMPLES // 2 - SAMPLES_PER_FRAME /
 REFERENCE_COUNT: Final = 3  # one closed mouth, two open ones
 
 AUDIO_FEATURES: Final = ("mel", "hubert", "wav2vec2", "whisper")
+# Pretrained speech models hear a second per frame, with the same lookahead as the log-mel window.
+PRETRAINED_WINDOW_SAMPLES: Final = 16_000
+
+
+def window_samples(audio_features: str) -> int:
+    """Length of the window of sound that one frame hears; it always ends AUDIO_LOOKAHEAD_SAMPLES after the frame."""
+    return AUDIO_WINDOW_SAMPLES if audio_features == "mel" else PRETRAINED_WINDOW_SAMPLES
 
 
 class RecipeMismatchError(ValueError):
@@ -77,7 +84,7 @@ def recipe(audio_features: str = "mel", audio_model: str = "") -> dict[str, Any]
         "chin_y": CHIN_Y,
         "mask": [MASK_SIDE_PX, MASK_TOP_PX, MASK_CORNER_PX, MASK_RING_PX],
         "mel": [MEL_BINS, MEL_FFT, MEL_HOP, MEL_FRAMES, MEL_FMIN_HZ, MEL_FMAX_HZ],
-        "audio_window_samples": AUDIO_WINDOW_SAMPLES,
+        "audio_window_samples": window_samples(audio_features),
         "reference_count": REFERENCE_COUNT,
         "audio_features": audio_features,
         "audio_model": audio_model,

@@ -27,7 +27,7 @@ from data_prep.recording import Recording
 from data_prep.video import NormalisedPictures, iter_rgb, normalise
 
 # Raise it when code changes what these stages write.
-PREPARATION_VERSION: Final = 2
+PREPARATION_VERSION: Final = 1
 FOLDER: Final = ".stages"
 _DARK, _BRIGHT = 4, 251  # grey levels that count as black and as burnt out
 
@@ -49,10 +49,13 @@ def pictures_stage(folder: Path, recording: Recording, wanted: str) -> Normalise
             "size": np.array([done.width, done.height, done.repeated_frames]),
             "thumbnails_THW": done.thumbnails_THW,
             "damaged_T": done.damaged_T,
+            "frozen_T": done.frozen_T,
         }
         _save(store, wanted, arrays)
     width, height, repeated = (int(value) for value in arrays["size"])
-    return NormalisedPictures(width, height, arrays["thumbnails_THW"], arrays["damaged_T"], repeated)
+    return NormalisedPictures(
+        width, height, arrays["thumbnails_THW"], arrays["damaged_T"], arrays["frozen_T"], repeated
+    )
 
 
 def landmarks_stage(folder: Path, frames: int, wanted: str) -> Tracked:

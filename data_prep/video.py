@@ -34,6 +34,7 @@ THUMBNAIL_PX: Final = 64
 # A picture may be shown at most this much before its time stamp. At a steady rate of 25 or more that is simply the
 # nearest picture; in a gap of a variable rate the old picture stays until its successor is due.
 _EARLY_S: Final = 0.5 / FPS
+_FROZEN_FRAMES: Final = 10
 _DAMAGED_SHARE: Final = 0.02  # of the pictures; with more the file is refused
 
 
@@ -45,6 +46,7 @@ class NormalisedPictures:
     height: int
     thumbnails_THW: NDArray[np.uint8]  # grey, 64 px long
     damaged_T: NDArray[np.bool_]  # the decoder could not repair these
+    frozen_T: NDArray[np.bool_]  # the same picture for more than 0.4 s, though the sound goes on
     repeated_frames: int  # shown again because the recording had no newer picture
 
 
@@ -60,7 +62,8 @@ def normalise(recording: Recording, path: Path, progress: Iterable[int]) -> Norm
     """
     thumbnails: list[NDArray[np.uint8]] = []
     damaged: list[bool] = []
-    repeated, previous, rgb = 0, None, np.zeros((0, 0, 3), np.uint8)
+    held: list[int] = []  # for how many frames the picture has been shown already
+    previous, rgb = None, np.zeros((0, 0, 3), np.uint8)
     with open_media(recording.path) as container:
         stream = picture_stream(container, recording.path)
         shape = _pixel_shape(stream)
@@ -68,9 +71,8 @@ def normalise(recording: Recording, path: Path, progress: Iterable[int]) -> Norm
         writer: FrameWriter | None = None
         try:
             for _, picture in zip(progress, pictures, strict=True):
-                if picture is previous:
-                    repeated += 1
-                else:
+                held.append(held[-1] + 1 if picture is previous else 0)
+                if picture is not previous:
                     rgb = _fit(upright(decode_rgb(picture), picture.rotation), shape, writer)
                 previous = picture
                 writer = writer or FrameWriter(path, rgb.shape[1], rgb.shape[0])
@@ -85,7 +87,9 @@ def normalise(recording: Recording, path: Path, progress: Iterable[int]) -> Norm
             f"{sum(damaged)} of {len(damaged)} frames of {recording.path.name} are damaged: copy it from the camera "
             "again"
         )
-    return NormalisedPictures(rgb.shape[1], rgb.shape[0], np.stack(thumbnails), np.array(damaged), repeated)
+    frozen = _frozen(np.array(held))
+    repeated = int(np.count_nonzero(held))
+    return NormalisedPictures(rgb.shape[1], rgb.shape[0], np.stack(thumbnails), np.array(damaged), frozen, repeated)
 
 
 def at_25_fps(timed: Iterable[tuple[float, av.VideoFrame]], start_s: float, count: int) -> Iterator[av.VideoFrame]:
@@ -175,6 +179,15 @@ class FrameWriter:
                 self._container.mux(self._stream.encode(None))
         finally:
             self._container.close()
+
+
+def _frozen(held_T: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Frames of every picture that is held too long, from its first one on."""
+    frozen = np.zeros(len(held_T), bool)
+    starts = np.flatnonzero(held_T == 0)
+    for start, stop in zip(starts, [*starts[1:], len(held_T)], strict=True):
+        frozen[start:stop] = stop - start > _FROZEN_FRAMES
+    return frozen
 
 
 def _timed(pictures: Iterator[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:

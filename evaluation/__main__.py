@@ -15,8 +15,8 @@ from evaluation.held_out import evaluate_held_out, find_scorer
 from evaluation.metrics import METRICS, TAKES
 from evaluation.networks import AvatarSpeaker
 from evaluation.report import (
-    DRIVEN_METRICS,
     TRUTH_METRICS,
+    driven_table,
     table,
     terminal_table,
     viseme_metrics,
@@ -88,8 +88,7 @@ def evaluate_drives(options: argparse.Namespace, scorer: SyncScorer | str, out: 
         one = evaluate_driven(
             model, sound, out / f"driven_{sound.stem}.mp4", scorer, load_truth(truth) if truth else None
         )
-        scores = {f"{sound.stem}.{key}": value for key, value in one.scores.items()}
-        _print(terminal_table(table(scores, [sound.stem], (*DRIVEN_METRICS, *viseme_metrics(scores))), [sound.stem]))
+        _print(f"driven by {sound.name}\n{terminal_table(*driven_table(one))}")
         driven[sound.stem] = one
     return driven
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME
+from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME, window_samples
 from data_prep.voice_activity import gate
 from evaluation.networks import INNER
 
@@ -30,7 +30,7 @@ class NoTestBlockError(ValueError):
 
 @dataclass(frozen=True)
 class Sound:
-    """What each frame hears: windows (T, 8032) and gates (T,)."""
+    """What each frame hears: windows (T, `window_samples` of the recipe) and gates (T,)."""
 
     pcm_TS: NDArray[np.float32]
     gate_T: NDArray[np.float32]
@@ -70,15 +70,26 @@ def held_out_frames(dataset: Dataset328) -> HeldOutFrames:
     segment_T = np.concatenate([[0], np.cumsum(breaks)]).astype(np.int64)
     gate_T = gate(dataset.audio_S)
     inner_THWC = np.ascontiguousarray(dataset.crops[good][:, INNER, INNER])
-    return HeldOutFrames(good, segment_T, inner_THWC, sound_at(dataset.audio_S, gate_T, good), gate_T)
+    sound = sound_at(dataset.audio_S, gate_T, good, heard_samples(dataset))
+    return HeldOutFrames(good, segment_T, inner_THWC, sound, gate_T)
 
 
-def sound_at(pcm_S: NDArray[np.float32], gate_T: NDArray[np.float32], frames_T: NDArray[np.int64]) -> Sound:
-    """Windows and gates of some frames of an utterance."""
-    windows = np.zeros((len(frames_T), AUDIO_WINDOW_SAMPLES), np.float32)
+def heard_samples(dataset: Dataset328) -> int:
+    """Length of the window of sound that a frame of this dataset hears."""
+    return window_samples(dataset.manifest["recipe"]["audio_features"])
+
+
+def sound_at(
+    pcm_S: NDArray[np.float32],
+    gate_T: NDArray[np.float32],
+    frames_T: NDArray[np.int64],
+    samples: int = AUDIO_WINDOW_SAMPLES,
+) -> Sound:
+    """Windows of `samples` samples and gates of some frames of an utterance."""
+    windows = np.zeros((len(frames_T), samples), np.float32)
     starts = np.flatnonzero(np.concatenate([[True], np.diff(frames_T) != 1]))
     for start, stop in zip(starts, [*starts[1:], len(frames_T)], strict=True):
-        windows[start:stop] = window_pcm(pcm_S, int(frames_T[start]), int(stop - start))
+        windows[start:stop] = window_pcm(pcm_S, int(frames_T[start]), int(stop - start), samples)
     return Sound(windows, gate_T[np.minimum(frames_T, len(gate_T) - 1)])
 
 
@@ -105,17 +116,17 @@ def other_stretches(block: HeldOutFrames, recording_frames: int) -> list[NDArray
     return [np.arange(start, start + length) for start in chosen]
 
 
-def digital_silence(frames: int) -> Sound:
+def digital_silence(frames: int, samples: int = AUDIO_WINDOW_SAMPLES) -> Sound:
     """An utterance of zeros."""
-    return Sound(np.zeros((frames, AUDIO_WINDOW_SAMPLES), np.float32), gate(np.zeros(frames * SAMPLES_PER_FRAME, "f4")))
+    return Sound(np.zeros((frames, samples), np.float32), gate(np.zeros(frames * SAMPLES_PER_FRAME, "f4")))
 
 
-def room_tone(frames: int) -> Sound:
+def room_tone(frames: int, samples: int = AUDIO_WINDOW_SAMPLES) -> Sound:
     """An utterance of low low-pitched noise at ROOM_TONE_DBFS, the same every time."""
     noise_S = np.random.default_rng(328).normal(size=frames * SAMPLES_PER_FRAME + 64)
     noise_S = np.convolve(noise_S, np.ones(16) / 16, "same")[: frames * SAMPLES_PER_FRAME]
     pcm_S = (noise_S / noise_S.std() * 10 ** (ROOM_TONE_DBFS / 20)).astype(np.float32)
-    return sound_at(pcm_S, gate(pcm_S), np.arange(frames))
+    return sound_at(pcm_S, gate(pcm_S), np.arange(frames), samples)
 
 
 def consecutive(segment_T: NDArray[np.int64]) -> list[slice]:

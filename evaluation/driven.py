@@ -32,9 +32,13 @@ _LOUDNESS_FLOOR_DB = -60.0
 
 @dataclass(frozen=True)
 class Driven:
-    """What was measured on one sound: scores, the opening curve, the loudness it was said with (dB), the gate."""
+    """What was measured on one sound: scores, the opening curve, the loudness it was said with (dB), the gate.
+
+    `true_scores` are those of the truth's own opening, empty without a truth.
+    """
 
     scores: dict[str, Value]
+    true_scores: dict[str, Value]
     opening_T: NDArray[np.float64]
     loudness_T: NDArray[np.float64]
     gate_T: NDArray[np.float64]
@@ -73,12 +77,14 @@ def evaluate_driven(
         "leak_r": lips.pearson(opening, template),
         **_sync_scores(inner, pcm_S, gate_T, scorer),
     }
+    true_scores: dict[str, Value] = {}
     if truth is not None:
-        known = np.arange(min(count, len(truth)))
+        known, one_stretch = np.arange(min(count, len(truth))), np.zeros(min(count, len(truth)), np.int64)
         over_eyes = opening_over_eyes_T(landmarks_TK2)[: len(known)]
-        scores.update(score_openings(over_eyes, truth, known, np.zeros(len(known), np.int64)))
+        scores.update(score_openings(over_eyes, truth, known, one_stretch))
+        true_scores = score_openings(truth.opening_T[: len(known)], truth, known, one_stretch)
     notes = [] if len(pcm_S) < MAX_FRAMES * SAMPLES_PER_FRAME else [f"The first {MAX_FRAMES} frames were measured."]
-    return Driven(scores, opening, loudness, gate_T, video, notes)
+    return Driven(scores, true_scores, opening, loudness, gate_T, video, notes)
 
 
 def loudness_T(pcm_S: NDArray[np.float32], frames: int) -> NDArray[np.float64]:

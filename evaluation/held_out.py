@@ -32,6 +32,7 @@ from services.avatar import Avatar
 from services.avatar_manifest import TRACK_FILE, check_files, read_manifest
 from services.runtime import OnnxRuntime
 
+_OPENING_MEMORY = 4  # frames after which an opening has forgotten itself: so many count as one observation
 _TRACK_ARRAYS = ("affine_T23", "opening_T", "pose_T3", "motion_T", "references_3HWC")
 
 
@@ -103,7 +104,7 @@ def find_scorer(checkpoint_dir: Path | None) -> SyncScorer | str:
     if checkpoint_dir is None:
         return "no checkpoint folder was given, and the scoring SyncNet lies there"
     try:
-        return OnnxSyncScorer(checkpoint_dir / "syncnet")
+        return OnnxSyncScorer(checkpoint_dir / "scorer")
     except FileNotFoundError as error:
         return str(error)
 
@@ -122,7 +123,7 @@ def evaluate_held_out(
     """
     if truth is not None and len(truth) < len(dataset.valid_T):
         raise ValueError(
-            f"the truth has {len(truth)} frames, {dataset.folder} has {len(dataset.valid_T)}: it is of another recording"
+            f"the truth has {len(truth)} frames, {dataset.folder} {len(dataset.valid_T)}: it is of another recording"
         )
     test = block_module.held_out_frames(dataset)
     stretches = block_module.other_stretches(test, len(dataset.valid_T))
@@ -166,8 +167,8 @@ def _leak_scores(
     source = lips.opening_T(landmarks[REAL])
     shuffled = [lips.opening_T(landmarks[name]) for name in shuffled_names(stretches)]
     filmed = np.where(dataset.valid_T, dataset.opening_T, np.nan).astype(np.float64)
-    drawn_r, chance_r = leak(shuffled, [filmed[stretch] for stretch in stretches], source)
-    return {f"{SHUFFLED}.leak_r": drawn_r, f"{REAL}.leak_r": chance_r}
+    drawn_r, net_r, chance_r = leak(shuffled, [filmed[stretch] for stretch in stretches], source)
+    return {f"{SHUFFLED}.leak_r": drawn_r, f"{SHUFFLED}.leak_net_r": net_r, f"{REAL}.leak_r": chance_r}
 
 
 def _silence_scores(landmarks: Mapping[str, NDArray[np.float32]]) -> dict[str, Value]:
@@ -197,5 +198,10 @@ def _notes(avatar: Avatar, dataset: Dataset328, result: Evaluation, stretches: l
             "The test block holds too little silence to measure there; movement in silence is measured on frames "
             "drawn for digital silence and for room tone instead."
         )
-    notes.append(f"The leak is measured on {len(stretches)} stretches of other sound.")
+    measured = len(stretches) * len(result.frames_T)
+    luck = 2 / np.sqrt(max(measured / _OPENING_MEMORY, 1))
+    notes.append(
+        f"The leak is measured on {measured} frames drawn with {len(stretches)} stretches of other sound. Net of "
+        f"chance, an avatar without a leak scores within about {luck:.2f} of 0."
+    )
     return notes

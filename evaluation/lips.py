@@ -125,10 +125,25 @@ def silence_opening_percent(opening: Floats, silent_T: Flags) -> Value:
 
 def pooled_correlation(curves: list[Floats], source: Floats) -> Value:
     """Correlation of several curves with one source curve, each centred first, as one long pair of curves."""
-    drawn = [curve - np.nanmean(curve) for curve in curves if np.isfinite(curve).any()]
-    if not drawn:
-        return unknown("no face was found in any of the drawn frames")
-    return pearson(np.concatenate(drawn), np.concatenate([source - np.nanmean(source)] * len(drawn)))
+    return pearson(_pooled(curves), _pooled([source] * len(curves)))
+
+
+def net_correlation(curves: list[Floats], explained: list[Floats], source: Floats) -> Value:
+    """`pooled_correlation` with that part of the source which other curves explain by chance taken out.
+
+    Args:
+        curves: drawn openings.
+        explained: for each of them, the filmed opening that belongs to its sound. A perfect avatar draws just
+            these, and scores 0 however much they happen to resemble the source.
+        source: filmed opening of the frames that were drawn on.
+    """
+    drawn, other, own = _pooled(curves), _pooled(explained), _pooled([source] * len(curves))
+    known = np.isfinite(drawn) & np.isfinite(other) & np.isfinite(own)
+    if not known.any():
+        return unknown("no frame in which all faces were found")
+    drawn, other, own = (curve[known] - curve[known].mean() for curve in (drawn, other, own))
+    power = float(other @ other)
+    return pearson(drawn, own - other * (float(other @ own) / power) if power > 0 else own)
 
 
 def runs(flags_T: Flags, segment_T: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -150,3 +165,10 @@ def _paired(drawn_T: Floats, filmed_T: Floats) -> tuple[Floats, Floats, str]:
         problem = f"only {int(found.sum())} frames in which both faces were found; {MIN_FRAMES} are needed"
         return drawn_T[:0], filmed_T[:0], problem
     return drawn_T[found], filmed_T[found], ""
+
+
+def _pooled(curves: list[Floats]) -> Floats:
+    """The curves one after the other, each centred; one without any known value stays unknown."""
+    return np.concatenate(
+        [curve - (curve[np.isfinite(curve)].mean() if np.isfinite(curve).any() else 0) for curve in curves]
+    )

@@ -60,9 +60,8 @@ METRICS = (
         "digital_silence_move_percent", "moves in digital silence, %", 1, "0", "drawn for sound that is all zeros"
     ),
     MetricInfo("room_tone_move_percent", "moves in room tone, %", 1, "0", "drawn for faint noise"),
-    MetricInfo(
-        "leak_r", "leak: r with the template", 3, "0", "drawn with other sound: the template's mouth shines through"
-    ),
+    MetricInfo("leak_r", "leak: r with the template", 3, "real", "other sound drawn, yet like the template's mouth"),
+    MetricInfo("leak_net_r", "leak: r, chance taken out", 3, "0", "what of it the other sound does not explain"),
     MetricInfo("flicker_skin_ratio", "flicker on still skin, drawn / real", 2, "1", "change from frame to frame"),
     MetricInfo("flicker_pause_ratio", "flicker in pauses, drawn / real", 2, "1", "the same in silence, whole mask"),
     MetricInfo("sync_offset_frames", "sync: offset, frames", 0, "0", "where the scoring SyncNet fits best"),
@@ -115,7 +114,7 @@ def score_take(take: Take, block: Block) -> dict[str, Value]:
 
 def leak(
     shuffled: list[NDArray[np.float64]], elsewhere: list[NDArray[np.float64]], source: NDArray[np.float64]
-) -> tuple[Value, Value]:
+) -> tuple[Value, Value, Value]:
     """How far frames drawn with other sound still follow the mouth of the frame they are drawn on.
 
     Args:
@@ -123,9 +122,14 @@ def leak(
         elsewhere: filmed opening curves that belong to those stretches of sound.
         source: filmed opening curve of the block.
     Returns:
-        (correlation with the source's opening, what chance gives: the same for the filmed curves).
+        (correlation with the source's opening; what of it is left when chance is taken out; what chance gives:
+        the correlation of the filmed curves).
     """
-    return lips.pooled_correlation(shuffled, source), lips.pooled_correlation(elsewhere, source)
+    return (
+        lips.pooled_correlation(shuffled, source),
+        lips.net_correlation(shuffled, elsewhere, source),
+        lips.pooled_correlation(elsewhere, source),
+    )
 
 
 def mouth_boxes(landmarks_TK2: NDArray[np.float32], height: int, width: int) -> NDArray[np.int64]:

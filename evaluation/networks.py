@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
 from services.avatar import Avatar
@@ -63,7 +64,8 @@ class AvatarSpeaker:
     ) -> dict[str, NDArray[np.uint8]]:
         strips: dict[str, list[NDArray[np.uint8]]] = {name: [] for name in embeddings}
         size = self._decoder.batch_frames
-        for start in range(0, len(inner_THWC), size):
+        starts = range(0, len(inner_THWC), size)
+        for start in tqdm(starts, desc="drawing", unit="frame", unit_scale=size, disable=None, leave=False):
             target_BHWC = inner_THWC[start : start + size]
             references_BHWC = np.repeat(self._references_HWC[None], len(target_BHWC), axis=0)
             features = self._encoder.run({"target_BHWC": target_BHWC, "references_BHWC": references_BHWC})

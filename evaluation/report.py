@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ DRIVEN_METRICS = (
     MetricInfo("sync_offset_frames", "sync: offset, frames", 0, "0", "where the scoring SyncNet fits best"),
     MetricInfo("sync_confidence", "sync: confidence", 3, "higher", "how clearly it fits there"),
     MetricInfo("shuffled_sync_confidence", "sync: confidence, sound turned round", 3, "lower", "what luck scores"),
-    *TRUTH_METRICS[1:],
+    *(replace(info, aim="truth") for info in TRUTH_METRICS[1:]),
 )
 
 
@@ -74,6 +74,15 @@ def viseme_metrics(scores: Mapping[str, Value]) -> tuple[MetricInfo, ...]:
         MetricInfo(f"truth_opening_mm_{name}", f"opening at {name}, mm", 1, "real", "mean over its frames")
         for name in names
     )
+
+
+def driven_table(one: Driven) -> tuple[list[Row], list[str]]:
+    """Rows and columns of what was measured on a sound; the truth beside it if there is one."""
+    columns = ["drawn", "truth"] if one.true_scores else ["drawn"]
+    scores = {f"drawn.{key}": value for key, value in one.scores.items()}
+    scores |= {f"truth.{key}": value for key, value in one.true_scores.items()}
+    visemes = (replace(info, aim="truth") for info in viseme_metrics(scores))
+    return table(scores, columns, (*DRIVEN_METRICS, *visemes)), columns
 
 
 def terminal_table(rows: list[Row], columns: list[str]) -> str:
@@ -169,7 +178,7 @@ def headline(scores: Mapping[str, Value]) -> list[tuple[str, str, str]]:
         ("mouth PSNR", f"{GENERATED}.psnr_mouth_db", f"{CLOSED}.psnr_mouth_db", "closed mouth", 1, " dB"),
         ("opening r", f"{GENERATED}.opening_r", f"{SHUFFLED}.opening_r", "other sound", 2, ""),
         (f"moves in {where}", f"{GENERATED}.{silence}", f"{REAL}.{silence}", "filmed mouth", 0, " %"),
-        ("leak r", f"{SHUFFLED}.leak_r", f"{REAL}.leak_r", "by chance", 2, ""),
+        ("leak, net r", f"{SHUFFLED}.leak_net_r", f"{SHUFFLED}.leak_r", "with chance", 2, ""),
         ("sharpness", f"{GENERATED}.sharpness_ratio", f"{REAL}.sharpness_ratio", "real", 2, ""),
     )
     cards = []
@@ -185,11 +194,11 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def _driven_section(name: str, one: Driven) -> dict[str, Any]:
-    scores = {f"{name}.{key}": value for key, value in one.scores.items()}
-    metrics = (*DRIVEN_METRICS, *viseme_metrics(scores))
+    rows, columns = driven_table(one)
     return {
         "name": name,
-        "rows": table(scores, [name], metrics),
+        "rows": rows,
+        "columns": columns,
         "svg": plots.driven_plot(one.opening_T, one.loudness_T, one.gate_T),
         "video": data_uri(one.video.read_bytes(), "video/mp4"),
         "notes": one.notes,

@@ -15,7 +15,7 @@ from data_prep.dataset_328 import Dataset328
 from data_prep.mask_328 import alpha_bounds
 from data_prep.recipe_328 import PATCH_TOP_PX
 from evaluation import block as block_module
-from evaluation.block import Sound, HeldOutFrames
+from evaluation.block import HeldOutFrames, Sound
 from evaluation.faces import find_landmarks, pasted_frames, to_strip
 from evaluation.metrics import CLOSED, GENERATED, REAL, SHUFFLED
 from evaluation.networks import INNER, Speaker, composite
@@ -31,11 +31,12 @@ def draw_takes(
     avatar: Avatar, dataset: Dataset328, speaker: Speaker, test: HeldOutFrames, stretches: list[NDArray[np.int64]]
 ) -> dict[str, NDArray[np.uint8]]:
     """Strips of every take: TAKES, further shuffled ones, and the synthetic silences on the first frames."""
-    count = min(len(test.frames_T), _SILENCE_FRAMES)
+    count, heard = min(len(test.frames_T), _SILENCE_FRAMES), block_module.heard_samples(dataset)
     sounds: dict[str, Sound] = {GENERATED: test.sound}
     for name, stretch in zip(shuffled_names(stretches), stretches, strict=True):
-        sounds[name] = block_module.sound_at(dataset.audio_S, test.recording_gate_T, stretch)
-    sounds |= {DIGITAL_SILENCE: block_module.digital_silence(count), ROOM_TONE: block_module.room_tone(count)}
+        sounds[name] = block_module.sound_at(dataset.audio_S, test.recording_gate_T, stretch, heard)
+    sounds[DIGITAL_SILENCE] = block_module.digital_silence(count, heard)
+    sounds[ROOM_TONE] = block_module.room_tone(count, heard)
     embeddings = {name: speaker.embed(sound.pcm_TS, sound.gate_T) for name, sound in sounds.items()}
     strips = speaker.draw(test.inner_THWC, embeddings)
     strips[REAL] = np.ascontiguousarray(test.inner_THWC[:, PATCH_TOP_PX:])

@@ -20,9 +20,7 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, in_channels: int, width: int = 48) -> None:
         super().__init__()
         widths = (in_channels, width, width * 2, width * 4)
-        self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(widths)
-        )
+        self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(widths))
         self.layers.append(spectral_norm(nn.Conv2d(width * 4, width * 4, 3, padding=1)))
         self.verdict = spectral_norm(nn.Conv2d(width * 4, 1, 3, padding=1))
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def source_key(*modules: str, **facts: object) -> str:
     return digest.hexdigest()[:16]
 
 
-def cached(name: str, key: str, build: Callable[[], dict[str, NDArray[np.generic]]]) -> dict[str, NDArray[np.generic]]:
+def cached(name: str, key: str, build: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Arrays computed once per key.
 
     Args:
@@ -107,6 +108,6 @@ def cached(name: str, key: str, build: Callable[[], dict[str, NDArray[np.generic
     arrays = build()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-        np.savez_compressed(part, **arrays)
+        np.savez_compressed(part, allow_pickle=False, **arrays)
     Path(part.name).replace(path)
     return arrays

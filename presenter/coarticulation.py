@@ -23,7 +23,7 @@ _ARTICULATOR_OF_UNIT = {
     "jawOpen": "jaw", "mouthUpperUp": "open", "mouthLowerDown": "open", "mouthFunnel": "round", "mouthPucker": "round",
     "mouthSmile": "spread", "mouthStretch": "spread", "mouthPress": "close", "mouthRollLower": "close",
     "mouthRollUpper": "close", "mouthShrugLower": "close", "tongueTipUp": "tongue", "tongueForward": "tongue",
-    "tongueBodyUp": "tongue", "tongueLow": "tongue",
+    "tongueBodyUp": "tongue", "tongueLow": "tongue", "lowerLipIn": "close",
 }  # fmt: skip
 # How strongly a shape insists, per articulator in the order of ARTICULATORS.
 _VOWEL = (1.3, 1.1, 1.3, 1.0, 1.1, 0.7)
@@ -42,6 +42,8 @@ _DOMINANCE = {
     "W": (1.4, 1.2, 3.0, 1.5, 1.0, 0.5),
 }
 _REACH_S = 0.45  # beyond this a sound has no influence
+# Lips round well before a rounded vowel, through the consonants that leave them free.
+_ROUNDING_RISE_S, _ROUNDING_FALL_S = 0.115, 0.070
 _SMOOTHING_S = 0.014
 _FIRST_PART_OF_DIPHTHONG = 0.58
 
@@ -75,13 +77,15 @@ def segments_of(phones: Sequence[Phone], alphabet: str) -> list[Segment]:
 
 
 def _influence(time_s: Float, segment: Segment) -> Float:
-    """Rises before the sound (anticipation), stays in its middle, fades after it."""
+    """Rises before the sound (anticipation), stays in its middle, fades after it; (R, articulators)."""
     length = segment.stop_s - segment.start_s
-    rise, fall = (0.080, 0.070) if segment.shape == "sil" else (0.050, 0.045)
-    before = np.maximum(segment.start_s + 0.25 * length - time_s, 0)
-    after = np.maximum(time_s - (segment.stop_s - 0.25 * length), 0)
+    silent = segment.shape == "sil"
+    rise_s = np.where(np.array(ARTICULATORS) == "round", _ROUNDING_RISE_S, 0.080 if silent else 0.050)
+    fall_s = np.where(np.array(ARTICULATORS) == "round", _ROUNDING_FALL_S, 0.070 if silent else 0.045)
+    before = np.maximum(segment.start_s + 0.25 * length - time_s, 0)[:, None]
+    after = np.maximum(time_s - (segment.stop_s - 0.25 * length), 0)[:, None]
     strength = 0.6 + 0.4 * min(1.0, length / 0.07)
-    return np.asarray(strength * np.exp(-((before / rise) ** 1.4) - (after / fall) ** 1.4))
+    return np.asarray(strength * np.exp(-((before / rise_s) ** 1.4) - (after / fall_s) ** 1.4))
 
 
 def mouth_track(segments: Sequence[Segment], duration_s: float) -> MouthTrack:
@@ -95,10 +99,10 @@ def mouth_track(segments: Sequence[Segment], duration_s: float) -> MouthTrack:
         near = _near(segment, steps)
         influence = _influence(time_s[near], segment)
         target = np.array([SHAPES[segment.shape].get(unit, 0.0) for unit in UNITS])
-        dominance = influence[:, None] * np.array(_DOMINANCE.get(segment.shape, _VOWEL))
+        dominance = influence * np.array(_DOMINANCE.get(segment.shape, _VOWEL))
         pull[near] += dominance
         pulled[near] += dominance[:, articulator_U] * target
-        visemes[near, VISEMES.index(VISEME_OF_SHAPE[segment.shape])] += influence
+        visemes[near, VISEMES.index(VISEME_OF_SHAPE[segment.shape])] += influence[:, 0]
     weights = _smoothed(pulled / pull[:, articulator_U])
     _close_lips(weights, segments, time_s)
     return MouthTrack(weights, visemes / np.maximum(visemes.sum(1, keepdims=True), 1e-6))

@@ -22,7 +22,11 @@ def eyeball(around: int = 48, along: int = 40) -> tuple[Float, Float, Int]:
     polar = np.r_[np.linspace(0, 0.75, 22)[1:], np.linspace(0.80, np.pi, along - 22)[:-1]]
     turn = np.linspace(0, 2 * np.pi, around, endpoint=False)
     rings = np.stack(
-        [np.sin(polar)[:, None] * np.cos(turn), np.sin(polar)[:, None] * np.sin(turn), np.cos(polar)[:, None] + 0 * turn],
+        [
+            np.sin(polar)[:, None] * np.cos(turn),
+            np.sin(polar)[:, None] * np.sin(turn),
+            np.cos(polar)[:, None] + 0 * turn,
+        ],
         -1,
     ).reshape(-1, 3)
     sphere = np.concatenate([[[0, 0, 1]], rings, [[0, 0, -1]]])
@@ -93,7 +97,10 @@ def build_lashes(person: Person, seed: int = 9) -> Lashes:
     left, right, mix, length, width = [], [], [], [], []
     for side in ("left", "right"):
         centre, _ = person.eye(side)
-        for lid, count, reach, half_width in (("lower", LASHES_LOWER, 0.5, 0.0006), ("upper", LASHES_UPPER, 0.85, 0.0011)):
+        for lid, count, reach, half_width in (
+            ("lower", LASHES_LOWER, 0.5, 0.0006),
+            ("upper", LASHES_UPPER, 0.85, 0.0011),
+        ):
             grid = _strip_grid(person.part_quads[f"{side}_{lid}_lashes"])
             distance = np.linalg.norm(person.rest_V3[grid[[0, -1]]] - centre, axis=2).mean(1)
             grid = grid if distance[0] < distance[1] else grid[::-1]

@@ -64,7 +64,11 @@ def set_uniforms(program: moderngl.Program, values: Mapping[str, Any]) -> None:
         if isinstance(value, np.ndarray):
             if value.shape[-2:] == (4, 4):
                 value = np.swapaxes(value, -1, -2)
-            uniform.write(np.ascontiguousarray(value[: uniform.array_length] if value.ndim > 1 and uniform.array_length > 1 else value, "f4").tobytes())  # type: ignore[union-attr]
+            uniform.write(
+                np.ascontiguousarray(
+                    value[: uniform.array_length] if value.ndim > 1 and uniform.array_length > 1 else value, "f4"
+                ).tobytes()
+            )  # type: ignore[union-attr]
         else:
             uniform.value = value  # type: ignore[union-attr]
 

@@ -89,7 +89,7 @@ def _direction(places: Float, normal: Float, side: Float, begun: Float) -> Float
     away = normalised(np.stack([side, np.zeros_like(side), np.full_like(side, -0.55)], 1))
     wanted = to_knot + (2.0 * sideways * (1 - 0.6 * begun))[:, None] * away
     # In front of the ears hair first falls over the temple, then runs back across the top of the ear.
-    temple = smoothstep(0.15, 0.65, places[:, 2]) * (1 - sideways) * smoothstep(6.55, 6.95, places[:, 1])
+    temple = smoothstep(0.35, 0.8, places[:, 2]) * (1 - sideways) * smoothstep(6.75, 7.1, places[:, 1])
     wanted += temple[:, None] * np.array([0, -0.75, -0.22])
     return normalised(wanted - (wanted * normal).sum(1, keepdims=True) * normal)
 
@@ -118,6 +118,9 @@ def _grow(roots: Float, normals: Float, random_N3: Float, skull: _Skull) -> Floa
         wanted = height * smoothstep(0, 0.35, begun * length) + 0.004 + _over_ear(place)
         above, normal = skull.height_and_normal(place)
         place = place + normal * np.clip(wanted - above, -0.05, 0.08)[:, None]
+        # Beside the ears the skull's surface is not known well: stay close to the head there.
+        widest = 0.715 + height
+        place[:, 0] = np.clip(place[:, 0], -widest, widest)
         points.append(place)
     return np.stack(points, 1)
 
@@ -136,11 +139,13 @@ def _clumped(strands: Float, roots: Float, guides: Float, guide_roots: Float, rn
 
 def _flyaways(strands: Float, rng: np.random.Generator) -> None:
     """Let a few strands leave the lock; in place."""
-    loose = np.flatnonzero(rng.random(len(strands)) < 0.02)
+    loose = np.flatnonzero(rng.random(len(strands)) < 0.015)
     along = np.linspace(0, 1, strands.shape[1])[None, :, None]
     arch = np.sin(np.pi * along) * smoothstep(0, 0.3, along)
     outwards = normalised(strands[loose, 8] - SKULL_CENTRE)[:, None]
-    strands[loose] += arch * (outwards * 0.05 * rng.random((len(loose), 1, 1)) + rng.normal(0, 0.02, (len(loose), 1, 3)))
+    strands[loose] += arch * (
+        outwards * 0.03 * rng.random((len(loose), 1, 1)) + rng.normal(0, 0.012, (len(loose), 1, 3))
+    )
 
 
 def _fine_hairs(strands: Float, roots: Float, rng: np.random.Generator) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from presenter.face_units import read_face_units, tongue_units
+from presenter.face_units import lower_lip_unit, read_face_units, tongue_units
 from presenter.geometry import Float, Int, affine, rotation, smoothstep
 from presenter.mesh import BaseMesh, Rig, read_base_mesh, read_rig, read_shape_target
 
@@ -31,6 +31,10 @@ SHAPE = {
     "nose/nose-nostrils-width-decr": 0.15,
     "eyebrows/eyebrows-trans-up": 0.1,
     "neck/neck-scale-horiz-decr": 0.15,
+    "ears/l-ear-wing-decr": 0.7,
+    "ears/r-ear-wing-decr": 0.7,
+    "ears/l-ear-scale-decr": 0.35,
+    "ears/r-ear-scale-decr": 0.35,
     "cheek/l-cheek-bones-incr": 0.25,
     "cheek/r-cheek-bones-incr": 0.25,
 }
@@ -50,7 +54,8 @@ HELPERS = {
 }
 RIGID_HELPERS = ("upper_teeth", "lower_teeth", "tongue", "left_eye", "right_eye")
 # Vertices of MakeHuman's base mesh on the mid-line of the lips.
-LIP_LANDMARKS = {"lip_inner_upper": 520, "lip_inner_lower": 540, "lip_outer_upper": 455, "lip_outer_lower": 496}
+# Inner: the lowest point of the upper lip and the highest of the lower one; outer: the edge of the red.
+LIP_LANDMARKS = {"lip_inner_upper": 520, "lip_inner_lower": 523, "lip_outer_upper": 466, "lip_outer_lower": 496}
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,8 @@ def load_person(data: Path) -> Person:
     parts = {name: renumber[quads] for name, quads in parts.items()}
     units = {name: unit[used] for name, unit in read_face_units(data, len(vertices)).items()}
     units |= tongue_units(rest, np.unique(parts["tongue"]))
+    landmarks = {name: int(renumber[vertex]) for name, vertex in LIP_LANDMARKS.items()}
+    units["lowerLipIn"] = lower_lip_unit(rest, units["jawOpen"], rest[landmarks["lip_inner_lower"]])
     uv_used, uv_quads = np.unique(mesh.uv_quads_Q4[seen], return_inverse=True)
     return Person(
         rest_V3=rest,
@@ -135,12 +142,12 @@ def load_person(data: Path) -> Person:
         joints_43=joints,
         unit_names=tuple(units),
         units_UV3=np.stack(list(units.values())),
-        landmarks={name: int(renumber[vertex]) for name, vertex in LIP_LANDMARKS.items()},
+        landmarks=landmarks,
     )
 
 
 def _shape(data: Path, mesh: BaseMesh, rig: Rig) -> Float:
-    """The base mesh in her shape, arms lowered, shoulders a little narrower, ears closer to the head."""
+    """The base mesh in her shape, arms lowered, shoulders a little narrower."""
     vertices = mesh.vertices_V3.copy()
     for name, weight in SHAPE.items():
         vertices += weight * read_shape_target(data, name, len(vertices))
@@ -152,9 +159,7 @@ def _shape(data: Path, mesh: BaseMesh, rig: Rig) -> Float:
             turn = rotation(0, 0, sign * np.radians(angle_deg))
             vertices += weight * ((vertices - joint) @ turn.T + joint - vertices)
     vertices[:, 0] *= 1 - 0.11 * smoothstep(5.25, 4.5, vertices[:, 1])
-    x, y, z = vertices.T
-    ear = (np.abs(x) > 0.69) & (y > 6.15) & (y < 7.25) & (z < 0.9)
-    vertices[ear, 0] = np.sign(x[ear]) * (0.69 + (np.abs(x[ear]) - 0.69) * 0.6)
+    vertices[mesh.vertices_of(HELPERS["tongue"]), 0] *= 0.86  # the lower teeth show beside it
     return vertices
 
 

@@ -19,6 +19,7 @@ from presenter.lighting import (
     BACKDROP_LIGHT,
     CAMERA,
     EXPOSURE,
+    FOCAL,
     LAMP_POSITION_43,
     LAMP_RADIUS_4,
     SHADOW_FIELD_RAD,
@@ -70,7 +71,7 @@ class Renderer:
         self._noise.build_mipmaps()
         self._noise.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
         self._screen = {n: context.vertex_array(self._programs[n], []) for n in ("backdrop", "resolve")}
-        self._hair_width = 0.42 / (97 / 18 * size_px * SUPERSAMPLING / 2)
+        self._hair_width = 0.42 / (FOCAL * size_px * SUPERSAMPLING / 2)
         for program in self._programs.values():
             set_uniforms(program, self._constants())
         self._bake_open_sky()
@@ -120,11 +121,11 @@ class Renderer:
 
     def _draw_parts(self) -> None:
         plain, eye = self._programs["plain"], self._programs["eye"]
-        for soft, is_cloth in [(self.scene.tongue, 0), *((cloth, 1) for cloth in self.scene.cloth)]:
-            set_uniforms(plain, {"is_cloth": is_cloth})
+        for soft, material in [(self.scene.tongue, 1), *((cloth, 2) for cloth in self.scene.cloth)]:
+            set_uniforms(plain, {"material": material})
             soft.mesh.draw()
         for name, mesh in self.scene.rigid.items():
-            set_uniforms(plain, {"is_cloth": 0, "part_matrix": self.scene.matrices[name]})
+            set_uniforms(plain, {"material": int("gum" in name), "part_matrix": self.scene.matrices[name]})
             mesh.draw()
         for side, mesh in self.scene.eyes.items():
             matrices = {"part_matrix": self.scene.matrices[side], "to_eye_space": self.scene.to_eye_space(side)}

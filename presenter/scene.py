@@ -13,7 +13,17 @@ from scipy.ndimage import gaussian_filter
 from presenter import assets
 from presenter.brows import build_brows
 from presenter.eyes import build_lashes, eyeball
-from presenter.geometry import Float, Int, affine, compact, linear_rgb, rigid_fit, rotation, triangles_of, vertex_normals
+from presenter.geometry import (
+    Float,
+    Int,
+    affine,
+    compact,
+    linear_rgb,
+    rigid_fit,
+    rotation,
+    triangles_of,
+    vertex_normals,
+)
 from presenter.gpu import GpuMesh, GpuStrands, SubdividedMesh
 from presenter.hair import grow_hair
 from presenter.hair_light import hair_light
@@ -25,7 +35,7 @@ from presenter.skin import paint_skin
 from presenter.subdivision import subdivide
 from presenter.teeth import build_teeth
 
-TOOTH, GUM, TONGUE = linear_rgb(238, 229, 214), linear_rgb(190, 108, 104), linear_rgb(206, 116, 114)
+TOOTH, GUM, TONGUE = linear_rgb(248, 242, 230), linear_rgb(190, 108, 104), linear_rgb(206, 116, 114)
 CLOTH = linear_rgb(46, 88, 104)
 BODY_LEVELS = 1
 
@@ -40,9 +50,10 @@ class Pose:
     gaze_pitch_yaw: Float  # in the head's frame
 
 
-def neutral_pose(person: Person, weights: Mapping[str, float] | None = None) -> Pose:
-    """The head upright, looking ahead, with the named face-unit weights."""
-    return Pose(person.weight_vector(weights or {}), np.zeros(3), np.zeros(3), np.zeros(2))
+def neutral_pose(person: Person, weights: Mapping[str, float] | None = None, turn_rad: Float | None = None) -> Pose:
+    """The head upright or turned, the gaze on the camera, with the named face-unit weights."""
+    turn = np.zeros(3) if turn_rad is None else np.asarray(turn_rad, float)
+    return Pose(person.weight_vector(weights or {}), turn, np.zeros(3), -0.9 * turn[:2])
 
 
 class Body:
@@ -133,8 +144,8 @@ class Scene:
         turn = rotation(*pose.gaze_pitch_yaw, 0)
         for side in self.eyes:
             self.matrices[side] = head @ affine(turn, person.eye(side)[0])
-        lips = face[[person.landmarks["lip_inner_upper"], person.landmarks["lip_inner_lower"]]]
-        self.mouth_open_dm = float(np.linalg.norm(lips[0] - lips[1]))
+        gap = face[person.landmarks["lip_inner_upper"], 1] - face[person.landmarks["lip_inner_lower"], 1]
+        self.mouth_open_dm = float(max(gap, 0.0))
 
     def to_eye_space(self, side: str) -> Float:
         """World -> the resting eyeball, its radius 1, for shading that belongs to the lids."""

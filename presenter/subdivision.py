@@ -39,7 +39,9 @@ def _step(vertex_count: int, quads_Q4: Int, smooth: bool) -> tuple[Matrix, Int]:
         on_rim = np.bincount(quad_edges.ravel(), minlength=n_edges) == 1
         neighbours = _average(quad_edges, quad_rows, (n_edges, n_quads)) @ to_centres
         inner = sparse.diags_array((~on_rim).astype(float))
-        edge_points = inner @ (0.5 * to_middles + 0.5 * neighbours) + sparse.diags_array(on_rim.astype(float)) @ to_middles
+        edge_points = (
+            inner @ (0.5 * to_middles + 0.5 * neighbours) + sparse.diags_array(on_rim.astype(float)) @ to_middles
+        )
         vertex_points = _vertex_rule(vertex_count, quads_Q4, edges, on_rim, to_centres, to_middles)
     matrix = Matrix(sparse.vstack([vertex_points, edge_points, to_centres]))
     edge_ids = vertex_count + quad_edges

@@ -63,7 +63,7 @@ def speak_text(
     """
     rng, spoken, at_s = np.random.default_rng([seed, 1]), [], silence_s
     alphabet, left_over = "arpabet", False
-    for number, paragraph in enumerate(paragraphs):
+    for paragraph in paragraphs:
         for first, sentence in zip([True] + [False] * (len(paragraph) - 1), paragraph, strict=True):
             pause = rng.uniform(*(_PARAGRAPH_PAUSE_S if first else _PAUSE_S)) if spoken else 0.0
             speech = synthesize(sentence)

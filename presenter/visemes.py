@@ -22,6 +22,7 @@ _UNIT = {
     "forward": "tongueForward",
     "body": "tongueBodyUp",
     "low": "tongueLow",
+    "lip_in": "lowerLipIn",
 }
 _UNIT_OF_BOTH_SIDES = {
     "upper": "mouthUpperUp",
@@ -46,10 +47,10 @@ def _shape(**weights: float) -> dict[str, float]:
 SHAPES: Mapping[str, Mapping[str, float]] = {
     "sil": _shape(),
     "PP": _shape(press=0.30, roll_lower=0.14, roll_upper=0.10),
-    "FF": _shape(roll_lower=0.55, upper=0.65, shrug_lower=0.60),
+    "FF": _shape(jaw=0.02, roll_lower=0.45, upper=0.62, lip_in=1.0),
     "TH": _shape(jaw=0.12, lower=0.28, upper=0.18, tip=0.45, forward=1.0),
     "DD": _shape(jaw=0.10, lower=0.28, upper=0.16, stretch=0.06, tip=0.9),
-    "L": _shape(jaw=0.17, lower=0.25, upper=0.16, tip=1.1),
+    "L": _shape(jaw=0.17, lower=0.25, upper=0.16, tip=1.0),
     "kk": _shape(jaw=0.13, lower=0.18, upper=0.10, body=1.0),
     "SS": _shape(jaw=0.025, lower=0.46, upper=0.32, stretch=0.22, smile=0.12, tip=0.3),
     "CH": _shape(jaw=0.035, funnel=0.50, pucker=0.25, upper=0.16, lower=0.34),
@@ -109,7 +110,9 @@ def shapes_of_phone(phone: str, alphabet: str) -> list[str]:
     letters = [x for x in letters if x.isalpha()] or ["_"]
     unknown = [x for x in letters if x not in _IPA]
     if unknown:
-        raise UnknownPhoneError(f"IPA letter {unknown[0]!r} of phone {phone!r} has no mouth shape; add it to visemes.py")
+        raise UnknownPhoneError(
+            f"IPA letter {unknown[0]!r} of phone {phone!r} has no mouth shape; add it to visemes.py"
+        )
     shapes = [_IPA[x] for x in letters]
     if shapes == ["DD", "CH"]:  # an affricate is one gesture
         return ["CH"]

@@ -103,12 +103,17 @@ readarray -t missing < <(missing_packages)
 ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
 find_uv >/dev/null || install_uv
 uv=$(find_uv) || fail "the uv in $UV_HOME does not work; delete that folder and run this again."
-if [[ ! -d .venv ]]; then
+# --inexact: packages that somebody added to .venv stay.
+sync=("$uv" sync --frozen --inexact --python "$python")
+if [[ -d .venv ]]; then
+    if "${sync[@]}" --check --quiet 2>/dev/null; then
+        say "everything is in place"
+        exit 0
+    fi
+else
     free_gb=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1024 / 1024))
     ((free_gb >= NEEDED_GB)) || fail "only $free_gb GB are free here; the Python packages need about $NEEDED_GB GB."
-    say "installing the Python packages into .venv (about 6 GB; the first time this takes minutes)"
+    say "installing the Python packages into .venv (about 7 GB; the first time this takes minutes)"
 fi
-# --inexact: packages that somebody added to .venv stay.
-"$uv" sync --frozen --inexact --python "$python" ||
-    fail "the Python packages could not be installed; see the message above. Running this again continues."
+"${sync[@]}" || fail "the Python packages could not be installed; see the message above. Running this again continues."
 say "ready"

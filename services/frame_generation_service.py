@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
 from data_prep.voice_activity import StreamingGate
 from services.template import TemplateWalk
 from services.types import AvatarModel, VideoFrame
@@ -33,13 +33,13 @@ class SoundWindow:
     """What one frame hears."""
 
     index: int
-    pcm_S: NDArray[np.float32]  # the window, AUDIO_WINDOW_SAMPLES
+    pcm_S: NDArray[np.float32]  # the window, `window_samples` of the avatar's recipe
     gate: float
 
     @property
     def own_pcm_S(self) -> NDArray[np.float32]:
-        """The 640 samples the frame owns: the middle of its window."""
-        first = (AUDIO_WINDOW_SAMPLES - SAMPLES_PER_FRAME) // 2
+        """The 640 samples the frame owns; the lookahead follows them."""
+        first = len(self.pcm_S) - AUDIO_LOOKAHEAD_SAMPLES - SAMPLES_PER_FRAME
         return self.pcm_S[first : first + SAMPLES_PER_FRAME]
 
 
@@ -47,12 +47,15 @@ class SoundWindow:
 class HeardSound:
     """The sound of an utterance as far as frames to come need it; zeros stand before its start and after its end."""
 
+    window_samples: int
     next_frame: int = 0
     samples: int = 0  # heard so far
-    # From the first sample of the next frame's window on.
-    pcm_S: NDArray[np.float32] = field(default_factory=lambda: np.zeros(AUDIO_LOOKAHEAD_SAMPLES, np.float32))
+    pcm_S: NDArray[np.float32] = field(init=False)  # from the first sample of the next frame's window on
     gates: list[float] = field(default_factory=list)  # of the frames from next_frame on
     voice: StreamingGate = field(default_factory=StreamingGate)
+
+    def __post_init__(self) -> None:
+        self.pcm_S = np.zeros(self.window_samples - SAMPLES_PER_FRAME - AUDIO_LOOKAHEAD_SAMPLES, np.float32)
 
     def push(self, pcm_S: NDArray[np.float32]) -> Iterator[SoundWindow]:
         """Hear more; returns the frames that have now heard enough."""
@@ -70,8 +73,8 @@ class HeardSound:
         return self._ready()
 
     def _ready(self) -> Iterator[SoundWindow]:
-        while self.gates and len(self.pcm_S) >= AUDIO_WINDOW_SAMPLES:
-            yield SoundWindow(self.next_frame, self.pcm_S[:AUDIO_WINDOW_SAMPLES], self.gates.pop(0))
+        while self.gates and len(self.pcm_S) >= self.window_samples:
+            yield SoundWindow(self.next_frame, self.pcm_S[: self.window_samples], self.gates.pop(0))
             self.pcm_S = self.pcm_S[SAMPLES_PER_FRAME:]
             self.next_frame += 1
 
@@ -82,8 +85,8 @@ class SpeakingSession:
 
     model: AvatarModel
     walk: TemplateWalk
+    sound: HeardSound
     epoch: int = 0  # number of the utterance within its conversation: what is of an older one is dropped
-    sound: HeardSound = field(default_factory=HeardSound)
 
 
 class FrameGenerationService:
@@ -101,7 +104,8 @@ class FrameGenerationService:
             TemplateRangeError: the template has no such frame.
         """
         walk = TemplateWalk.start(model.avatar.motion_T, start_frame, direction)
-        return SpeakingSession(model, walk, epoch)
+        sound = HeardSound(window_samples(model.avatar.manifest.recipe["audio_features"]))
+        return SpeakingSession(model, walk, sound, epoch)
 
     def generate(
         self, model: AvatarModel, audio: Iterable[NDArray[np.float32]], start_frame: int = 0

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from data_prep.face_crop import crop_face
 from data_prep.names import check_name
 from data_prep.recipe_328 import (
-    AUDIO_WINDOW_SAMPLES,
     INNER_OFFSET_PX,
     INNER_PX,
     PATCH_HEIGHT_PX,
     REFERENCE_COUNT,
+    window_samples,
 )
 from services.avatar import Avatar, open_avatar
 from services.avatar_manifest import (
@@ -117,7 +117,7 @@ class LoadedAvatar:
         return np.concatenate(patches)
 
     def _warm_up(self) -> None:
-        embedding_BD = self.encode_audio(np.zeros((1, AUDIO_WINDOW_SAMPLES), np.float32), np.ones(1, np.float32))
+        embedding_BD = self.encode_audio(np.zeros((1, _hears(self.avatar)), np.float32), np.ones(1, np.float32))
         self.decode(self.encode_template([0]), embedding_BD)
 
 
@@ -133,6 +133,11 @@ def _join(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
+def _hears(avatar: Avatar) -> int:
+    """Samples of one audio window."""
+    return window_samples(avatar.manifest.recipe["audio_features"])
+
+
 def _check_graphs(avatar: Avatar, audio: Graph, encoder: Graph, decoder: Graph) -> None:
     """Compare the networks' inputs and outputs with what this program feeds and reads."""
     features = {spec.name: spec for spec in encoder.outputs}
@@ -144,7 +149,7 @@ def _check_graphs(avatar: Avatar, audio: Graph, encoder: Graph, decoder: Graph) 
     picture = (np.uint8, (None, INNER_PX, INNER_PX, 3))
     references = (np.uint8, (None, INNER_PX, INNER_PX, _REFERENCE_CHANNELS))
     patch = (np.uint8, (None, PATCH_HEIGHT_PX, INNER_PX, 4))
-    sound = {"pcm_BS": (np.float32, (None, AUDIO_WINDOW_SAMPLES)), "gate_B": (np.float32, (None,))}
+    sound = {"pcm_BS": (np.float32, (None, _hears(avatar))), "gate_B": (np.float32, (None,))}
     for filename, kind, specs, expected in (
         (AUDIO_ENCODER_FILE, "input", audio.inputs, sound),
         (AUDIO_ENCODER_FILE, "output", audio.outputs, embedding),

@@ -110,6 +110,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
+        # Threads that wait must sleep: with busy neighbours, spinning ones took 180 ms of CPU time per frame, not 62.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=self._providers)
         except Exception as error:  # ONNX Runtime's errors have no base class of their own

@@ -62,7 +62,7 @@ class AvatarModel(Protocol):
         """How many frames this machine computes at a time."""
 
     def encode_audio(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Audio windows (B, AUDIO_WINDOW_SAMPLES) and their gates -> embeddings (B, D)."""
+        """Audio windows (B, S) and their gates -> embeddings (B, D)."""
 
     def encode_template(self, indices: Sequence[int]) -> list[Features]:
         """Features of template frames, one mapping per index."""

@@ -1,6 +1,8 @@
 """The import directions of the house, read from the source, so that a wrong import fails before it is ever run.
 
 entry points -> services | training | evaluation | presenter -> models, data_prep
+
+Only training (and the entry points that train and package) may import models: serving runs without torch.
 """
 
 from __future__ import annotations
@@ -15,15 +17,14 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-# What each package may import besides itself. evaluation looks at what training and services make;
-# training's packaging writes what services read, so it may ask services whether that is readable.
+# What each package may import besides itself. evaluation judges what services draw, as users get to see it.
 ALLOWED = {
     "models": set(),
     "data_prep": set(),
     "services": {"data_prep"},
-    "training": {"models", "data_prep", "evaluation", "services"},
+    "training": {"models", "data_prep"},
     "evaluation": {"data_prep", "services"},
-    "presenter": {"data_prep", "services"},
+    "presenter": {"data_prep"},
 }
 ENTRY_POINTS = {"api", "config", "train_328", "package_328", "inference_328"}
 TRAINS = {"train_328", "package_328"}
@@ -89,6 +90,11 @@ def _called_name(call: ast.Call) -> str:
     if isinstance(call.func, ast.Attribute):
         return call.func.attr
     return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def test_the_sources_are_found() -> None:
+    assert [package for package in ALLOWED if len(_sources(package)) < 2] == []
+    assert {path.stem for path in _entry_points()} <= ENTRY_POINTS
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))

@@ -118,7 +118,7 @@ def test_nothing_and_one_frame() -> None:
     assert find_clips(thumbnails[:0], affine[:0], valid[:0]) == []
 
 
-def _track(video: Path):  # type: ignore[no-untyped-def]
+def _track(video: Path, most_frames: int = 1000):  # type: ignore[no-untyped-def]
     """Thumbnails and a rough face position by a detector, at 25 fps."""
     import mediapipe
 
@@ -140,6 +140,8 @@ def _track(video: Path):  # type: ignore[no-untyped-def]
                 valid.append(bool(found))
                 points = [found[0].landmark[k] for k in (33, 263, 168)] if found else []
                 affine.append(_from_eyes(np.array([(p.x * width, p.y * height) for p in points])))
+            if len(valid) >= most_frames:
+                break
     return np.stack(thumbnails), np.stack(affine), np.array(valid)
 
 
@@ -153,7 +155,7 @@ def _from_eyes(points_xy: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @pytest.mark.filterwarnings("ignore")  # mediapipe's own
 def test_presenter_has_no_cut(presenter_video: Path) -> None:
-    thumbnails, affine, valid = _track(presenter_video)
+    thumbnails, affine, valid = _track(presenter_video, 300)
     assert valid.all()
     assert find_clips(thumbnails, affine, valid) == [(0, len(valid))]
 
@@ -166,3 +168,13 @@ def test_real_jump_cut_is_found_to_the_frame(shared_media: Path) -> None:
     kept = np.r_[0:350, 400 : len(valid)]
     clips = find_clips(thumbnails[kept], affine[kept], valid[kept])
     assert clips == list(itertools.pairwise([0, 226, 350, len(kept)]))
+
+
+def test_a_long_recording_is_cut_like_its_parts() -> None:
+    before, affine_before, _ = _film(_still()[:50])
+    behind, affine_behind, _ = _film(np.add(_still()[:50], (9, 4)))
+    frame = np.arange(1200)  # worked on in blocks of 500
+    for cut in (499, 500, 501, 1003):
+        thumbnails = np.where((frame < cut)[:, None, None], before[frame % 50], behind[frame % 50])
+        affine = np.where((frame < cut)[:, None, None], affine_before[frame % 50], affine_behind[frame % 50])
+        assert find_clips(thumbnails, affine, np.ones(1200, bool)) == [(0, cut), (cut, 1200)]

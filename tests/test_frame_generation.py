@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from data_prep.audio import frame_count, load_audio, window_pcm
 from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, SAMPLE_RATE_HZ
+from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
 from data_prep.voice_activity import gate
 from services.errors import TemplateRangeError
 from services.frame_generation_service import FrameGenerationService, HeardSound
@@ -65,7 +65,7 @@ def test_streamed_frames_are_the_whole_ones(toy_model: LoadedAvatar, speech: np.
 def test_every_frame_hears_its_window_and_its_gate(speech: np.ndarray, samples: int, sizes: list[int]) -> None:
     """The stream's windows and gates are those of training, for any length and any cut."""
     pcm_S = speech[:samples]
-    sound = HeardSound()
+    sound = HeardSound(AUDIO_WINDOW_SAMPLES)
     heard = [window for piece in cut(pcm_S, sizes) for window in sound.push(piece)] + list(sound.finish())
     frames = frame_count(samples)
     assert [window.index for window in heard] == list(range(frames))

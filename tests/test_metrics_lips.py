@@ -129,6 +129,20 @@ def test_a_copied_source_mouth_is_caught_by_the_leak_and_an_honest_one_is_not(op
     assert copied > 0.95 and abs(honest) < 0.15 < partly
 
 
+def test_other_sound_that_resembles_the_source_by_chance_is_no_leak(opening: Floats) -> None:
+    rng = np.random.default_rng(8)
+    alike = [0.5 * opening + 0.05 * np.convolve(rng.normal(size=len(opening)), np.ones(5), "same") for _ in range(3)]
+    plain = lips.pooled_correlation(alike, opening).number
+    perfect = lips.net_correlation(alike, alike, opening).number
+    leaking = lips.net_correlation([0.5 * (a + opening) for a in alike], alike, opening).number
+    assert plain is not None and perfect is not None and leaking is not None
+    assert plain > 0.2 and leaking > 0.2
+    assert perfect == pytest.approx(0, abs=1e-9)
+    holes = [np.where(np.arange(len(opening)) % 7, a, np.nan) for a in alike]
+    assert lips.net_correlation(holes, alike, opening).number == pytest.approx(0, abs=1e-3)
+    assert lips.net_correlation([np.full_like(opening, np.nan)], alike[:1], opening).number is None
+
+
 def test_frames_without_a_face_are_left_out_and_counted(opening: Floats) -> None:
     holes = opening.copy()
     holes[::3] = np.nan

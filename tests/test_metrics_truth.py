@@ -61,10 +61,10 @@ def test_closure_counts_only_what_lies_in_the_frames(truth: Truth) -> None:
 
 def test_key_points_are_perfect_in_spite_of_a_constant_bias_and_a_shift_is_measured(truth: Truth) -> None:
     landmarks = np.zeros((len(truth), 478, 2))
-    landmarks[:, list(KEY_POINTS.values())] = truth.points_TP2 + (3.0, -1.0)
+    landmarks[:, list(KEY_POINTS.values())] = truth.points_TP2 + np.array([3.0, -1.0])
     eyes = float(truth.eyes_T.mean())
     assert key_point_distance(landmarks, landmarks, truth.points_TP2, eyes).number == pytest.approx(0, abs=1e-9)
-    moved = landmarks + (0, 0.05 * eyes)
+    moved = landmarks + np.array([0, 0.05 * eyes])
     assert key_point_distance(moved, landmarks, truth.points_TP2, eyes).number == pytest.approx(5)
 
 

@@ -83,7 +83,7 @@ def draw(model: LoadedAvatar, sound: tuple[np.ndarray, np.ndarray], rows: slice)
 
 
 @pytest.mark.parametrize("batch_frames", [1, 4])
-@pytest.mark.parametrize("group", [1, 3, 4, 8])
+@pytest.mark.parametrize("group", [1, 3, 8])
 def test_a_row_does_not_depend_on_its_batch(
     toy_avatars: Path,
     toy_model: LoadedAvatar,

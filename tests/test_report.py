@@ -53,20 +53,21 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def _decoded(data_uri: str) -> NDArray[np.uint8]:
+def _decoded(data_uri: str) -> NDArray[np.int64]:
     coded = np.frombuffer(base64.b64decode(data_uri.split(",", 1)[1]), np.uint8)
-    return cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1]
+    return cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1].astype(np.int64)
 
 
-@pytest.fixture
-def arguments(tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("crops")
     valid = np.ones(FRAMES, bool)
     valid[LEFT_OUT] = False
     opening = np.where(valid, 0.06 + 0.05 * np.sin(np.arange(FRAMES) / 3), 0.9).astype(np.float32)
     opening[[20, 250]] = (0.5, 0.4)
     opening[70] = 0
-    np.save(tmp_path / "crops.npy", np.zeros((FRAMES, CROP_PX, CROP_PX, 3), np.uint8))
-    crops = np.load(tmp_path / "crops.npy", mmap_mode="r+")
+    np.save(folder / "crops.npy", np.zeros((FRAMES, CROP_PX, CROP_PX, 3), np.uint8))
+    crops = np.load(folder / "crops.npy", mmap_mode="r+")
     crops[valid] = 120
     crops[20, :, :, 0] = 250  # the widest mouth is red
     crops[70, :, :, 1] = 250  # the most closed one green
@@ -96,21 +97,26 @@ def arguments(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, arguments: dict[str, Any]) -> str:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, arguments: dict[str, Any]) -> Path:
+    path = tmp_path_factory.mktemp("dataset") / "report.html"
     write_report(path, **arguments)
-    return path.read_text(encoding="utf-8")
+    return path
 
 
-def test_page_needs_nothing_from_outside(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    html = _write(tmp_path / "report.html", arguments)
+@pytest.fixture(scope="module")
+def html(report: Path) -> str:
+    return report.read_text(encoding="utf-8")
+
+
+def test_page_needs_nothing_from_outside(report: Path, html: str) -> None:
     assert _Page(html).references == []
     assert not re.search(r"@import|url\((?!#)", html)
     assert set(re.findall(r"https?://[^/]+", html)) == {"http://www.w3.org"}  # names of SVG's namespaces
-    assert [path.name for path in tmp_path.iterdir() if path.suffix in (".part", ".html")] == ["report.html"]
+    assert [path.name for path in report.parent.iterdir()] == ["report.html"]
 
 
-def test_verdict_findings_and_names_are_told(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    html = _write(tmp_path / "report.html", arguments)
+def test_verdict_findings_and_names_are_told(html: str) -> None:
     text = _Page(html).text
     assert "This recording will do. What could be better: length." in text
     assert "Record <five> minutes & more." in text  # escaped in the file, so it is text again
@@ -123,8 +129,7 @@ def test_verdict_findings_and_names_are_told(tmp_path: Path, arguments: dict[str
     assert "face too small" not in text
 
 
-def test_pictures_show_what_their_captions_say(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    html = _write(tmp_path / "report.html", arguments)
+def test_pictures_show_what_their_captions_say(html: str) -> None:
     cards = re.findall(r'<figure><img src="([^"]+)" alt="[^"]*">(?:<figcaption>([^<]*)</figcaption>)?', html)
     sheets = html[html.index("<h3>Widest mouths") : html.index("<h3>Closed mouths")]
     captions = re.findall(r"<figcaption>([^<]*)<", sheets)
@@ -140,9 +145,9 @@ def test_pictures_show_what_their_captions_say(tmp_path: Path, arguments: dict[s
     assert full[0][100, 100] == pytest.approx([200, 40, 20], abs=8)
 
 
-def test_mask_is_drawn_where_it_is(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    page = _Page(_write(tmp_path / "report.html", arguments))
-    drawn = _decoded(page.pictures[-1]).astype(int)
+def test_mask_is_drawn_where_it_is(html: str) -> None:
+    page = _Page(html)
+    drawn = _decoded(page.pictures[-1])
     assert drawn.shape == (CROP_PX, CROP_PX, 3)
     hidden = np.zeros((CROP_PX, CROP_PX), bool)
     hidden[4:324, 4:324] = hidden_mask() > 0
@@ -151,8 +156,7 @@ def test_mask_is_drawn_where_it_is(tmp_path: Path, arguments: dict[str, Any]) ->
     assert not blueish[:120].any()
 
 
-def test_curves_are_well_formed_and_take_the_pages_colour(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    html = _write(tmp_path / "report.html", arguments)
+def test_curves_are_well_formed_and_take_the_pages_colour(html: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     assert len(drawings) == 8
     for drawing in drawings:
@@ -166,8 +170,7 @@ def test_curves_are_well_formed_and_take_the_pages_colour(tmp_path: Path, argume
         assert label in words
 
 
-def test_time_line_colours_every_split(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    html = _write(tmp_path / "report.html", arguments)
+def test_time_line_colours_every_split(html: str) -> None:
     line = re.findall(r"<svg.*?</svg>", html, re.DOTALL)[0]
     count = {colour: line.count(f"fill: {colour}") for colour in ("#3e8ef7", "#f08c2e", "#9a6bff", "#e5484d")}
     assert count == {"#3e8ef7": 2, "#f08c2e": 1, "#9a6bff": 1, "#e5484d": 1}  # two training parts, one gap in the face
@@ -176,17 +179,17 @@ def test_time_line_colours_every_split(tmp_path: Path, arguments: dict[str, Any]
 def test_failure_leaves_the_old_report(tmp_path: Path, arguments: dict[str, Any]) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    del arguments["manifest"]["excluded"]
+    incomplete = {key: value for key, value in arguments["manifest"].items() if key != "excluded"}
     with pytest.raises(jinja2.UndefinedError):
-        write_report(path, **arguments)
+        write_report(path, **(arguments | {"manifest": incomplete}))
     assert path.read_text() == "old"
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_second_report_replaces_the_first(tmp_path: Path, arguments: dict[str, Any]) -> None:
+def test_second_report_replaces_the_first(report: Path, tmp_path: Path, arguments: dict[str, Any]) -> None:
     path = tmp_path / "report.html"
-    _write(path, arguments)
-    arguments["quality"] = QualityReport("good", [Finding("Length", "ok", "300 s")])
-    text = _Page(_write(path, arguments)).text
+    path.write_bytes(report.read_bytes())
+    write_report(path, **(arguments | {"quality": QualityReport("good", [Finding("Length", "ok", "300 s")])}))
+    text = _Page(path.read_text(encoding="utf-8")).text
     assert "This recording will make a good avatar." in text
     assert "What could be better" not in text

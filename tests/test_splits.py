@@ -68,9 +68,7 @@ def test_blocks_move_to_where_the_face_is() -> None:
 
 
 def test_too_little_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(
-        ValueError, match=r"only \d+ frames with a good face are left for training .* record longer"
-    ):
+    with pytest.raises(ValueError, match=r"only \d+ frames with a good face are left for training .* record longer"):
         make_splits(200, [(0, 200)], np.ones(200, bool))
     with pytest.raises(ValueError, match="has no room for a validation block of 25 frames"):
         make_splits(80, [(0, 80)], np.ones(80, bool))

@@ -21,8 +21,8 @@ MOUTH_PX = 128
 class Adversary:
     """Discriminators, their optimiser, and the pictures of the current step that they will learn from."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.critics = nn.ModuleDict({name: PatchDiscriminator(3 * FRAMES) for name in ("whole", "mouth")})
+    def __init__(self, device: torch.device, width: int) -> None:
+        self.critics = nn.ModuleDict({name: PatchDiscriminator(3 * FRAMES, width) for name in ("whole", "mouth")})
         self.critics.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.AdamW(self.critics.parameters(), lr=2e-4, betas=(0.5, 0.99))
         self._seen: list[dict[str, tuple[Tensor, Tensor]]] = []

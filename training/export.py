@@ -8,6 +8,7 @@ Axes: B batch, S samples, D embedding, H W C picture.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
 from models.audio_encoder import AudioFrontEnd
+from models.syncnet_328 import SyncNet
 from models.unet_328 import Features, UNet328, UNetDecoder
 
 OPSET = 18
@@ -88,6 +90,42 @@ def export_generator(unet: UNet328, front_end: AudioFrontEnd, folder: Path) -> d
     return {"unet_encoder.onnx": encoder, "unet_decoder.onnx": decoder, "audio_encoder.onnx": sound}
 
 
+class ScorerPicture(nn.Module):
+    """uint8 inner squares of five consecutive frames -> unit vector."""
+
+    def __init__(self, syncnet: SyncNet) -> None:
+        super().__init__()
+        self.syncnet = syncnet
+
+    def forward(self, crops_BTHWC: Tensor) -> Tensor:
+        pictures = crops_BTHWC.permute(0, 1, 4, 2, 3).float() / 255
+        return self.syncnet.embed_picture(self.syncnet.mouths(pictures))
+
+
+class ScorerSound(nn.Module):
+    """PCM windows of five consecutive frames -> unit vector; the gate is open, a scorer listens to everything."""
+
+    def __init__(self, front_end: AudioFrontEnd, syncnet: SyncNet) -> None:
+        super().__init__()
+        self.front_end = front_end
+        self.syncnet = syncnet
+
+    def forward(self, pcm_BTS: Tensor) -> Tensor:
+        windows = pcm_BTS.flatten(0, 1)
+        embeddings = self.front_end(windows, torch.ones_like(windows[:, 0]))
+        return self.syncnet.embed_sound(embeddings.unflatten(0, (-1, self.syncnet.config.frames)))
+
+
+def export_scorer(syncnet: SyncNet, front_end: AudioFrontEnd, folder: Path) -> None:
+    """Write the scoring SyncNet as scorer_visual.onnx and scorer_audio.onnx, for `python -m evaluation`."""
+    syncnet, front_end = syncnet.cpu().eval(), front_end.cpu().eval()
+    frames = syncnet.config.frames
+    crops = torch.zeros(2, frames, INNER_PX, INNER_PX, 3, dtype=torch.uint8)
+    pcm = torch.zeros(2, frames, front_end_samples(front_end))
+    export_graph(ScorerPicture(syncnet), (crops,), folder / "scorer_visual.onnx", ["crops_BTHWC"], ["embedding_BD"])
+    export_graph(ScorerSound(front_end, syncnet), (pcm,), folder / "scorer_audio.onnx", ["pcm_BTS"], ["embedding_BD"])
+
+
 def front_end_samples(front_end: AudioFrontEnd) -> int:
     """Length of the PCM window that a front end listens to."""
     return int(getattr(front_end.features, "window_samples", AUDIO_WINDOW_SAMPLES))
@@ -99,6 +137,7 @@ def export_graph(
     """Export with a free batch axis on every input and output, and let ONNX's checker read it."""
     batch = torch.export.Dim("B", min=1, max=4096)
     shapes = tuple({0: batch} for _ in example)
+    logging.getLogger("onnxscript").setLevel(logging.WARNING)  # else it reports every folded constant
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(
@@ -113,8 +152,10 @@ def export_graph(
             verbose=False,
         )
     assert program is not None
-    program.save(str(path), external_data=False)
-    onnx.checker.check_model(str(path))
+    temporary = path.with_suffix(".part")
+    program.save(str(temporary), external_data=False)
+    onnx.checker.check_model(str(temporary))
+    temporary.replace(path)
 
 
 def max_abs_error(

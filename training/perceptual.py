@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import vgg19
+from torchvision.models.vgg import cfgs, make_layers
 
 _TAPS = (3, 8, 17, 26)  # relu1_2, relu2_2, relu3_4, relu4_4
 FILE_PATTERN = "vgg19-*.pth"
@@ -34,14 +34,17 @@ class Perceptual(nn.Module):
             ValueError: the file is something else.
         """
         super().__init__()
-        net = vgg19(weights=None)
+        layers = make_layers(cfgs["E"])
         try:
-            net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+            found = torch.load(weights, map_location="cpu", weights_only=True)
+            layers.load_state_dict(
+                {k.removeprefix("features."): v for k, v in found.items() if k.startswith("features.")}
+            )
         except Exception as error:  # torch raises several unrelated types for a damaged or foreign file
             raise ValueError(
                 f"{weights} does not hold torchvision's VGG19 ({error}); remove it or fetch it again"
             ) from error
-        self.layers = net.features[: _TAPS[-1] + 1].eval().requires_grad_(False)
+        self.layers = layers[: _TAPS[-1] + 1].eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[None, :, None, None], persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[None, :, None, None], persistent=False)
 

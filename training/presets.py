@@ -37,6 +37,9 @@ class UNetPreset:
     ema: float = 0.999
     evaluate_every: int = 1000
     checkpoint_every: int = 500
+    # capacity
+    widths: tuple[int, int, int, int, int] = (32, 64, 128, 256, 512)
+    critic_width: int = 48
     # weights of the losses
     mouth: float = 4.0  # extra L1 inside the mouth box
     structure: float = 0.5  # 1 - MS-SSIM
@@ -51,6 +54,7 @@ class UNetPreset:
     # data
     silence_share: float = 0.08  # clips whose sound is synthetic silence and whose mouth is closed
     augment_share: float = 0.7  # clips whose sound is augmented
+    context_dropout: float = 0.4  # clips whose context is made coarse; as many whose upper rows are hidden
 
     @property
     def steps(self) -> int:
@@ -81,17 +85,18 @@ PRESETS: dict[str, Preset] = {
         "five minutes of video on one modern GPU",
     ),
     "quick": Preset(
-        SyncNetPreset(steps=400, batch=96, evaluate_every=50, patience=4),
+        SyncNetPreset(steps=300, batch=64, evaluate_every=50, patience=4),
         UNetPreset(
-            steps_a=2400,
-            steps_b=1000,
-            steps_c=260,
-            steps_d=140,
+            steps_a=1000,
+            steps_b=700,
+            steps_c=120,
+            steps_d=60,
             clips=3,
-            warmup=150,
+            warmup=100,
             ema=0.995,
             learning_rate=3e-4,
-            evaluate_every=400,
+            audio_learning_rate=1.5e-4,
+            evaluate_every=300,
             checkpoint_every=100,
         ),
         "twenty seconds of video on two CPU cores, within 45 minutes",

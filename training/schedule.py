@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 
-def learning_rate_factor(step: int, steps: int, warmup: int) -> float:
-    """Linear warm-up, then a cosine to zero at `steps`."""
+def learning_rate_factor(step: int, steps: int, warmup: int, hold: int = 0) -> float:
+    """Linear warm-up, the full rate up to step `hold`, then a cosine to zero at `steps`."""
     if step < warmup:
         return (step + 1) / warmup
-    progress = (step - warmup) / max(steps - warmup, 1)
+    start = max(warmup, hold)
+    progress = max(step - start, 0) / max(steps - start, 1)
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 

@@ -115,10 +115,18 @@ def train_syncnet(
     starts = data.windows("train", model.syncnet.config.frames)
     weights = balanced_weights(data.opening_T[starts + 2])
     dtype = autocast_dtype(device)
-    bar = tqdm(total=preset.steps, initial=state["step"], desc=folder.name, unit="step", mininterval=1, disable=not show_progress)
+    bar = tqdm(
+        total=preset.steps,
+        initial=state["step"],
+        desc=folder.name,
+        unit="step",
+        mininterval=1,
+        disable=not show_progress,
+    )
     while not state["done"]:
         step = state["step"]
         generator = step_generator(run.seed, step, workers.rank)
+        torch.manual_seed(generator.initial_seed())  # dropout
         factor = learning_rate_factor(step, preset.steps, preset.warmup)
         for group in optimiser.param_groups:
             group["lr"] = preset.learning_rate * factor

@@ -28,7 +28,7 @@ from data_prep.recipe_328 import PATCH_TOP_PX
 from models.unet_328 import compose
 from training.adversary import Adversary
 from training.batches import Batch, BatchSource
-from training.data import FaceData
+from training.data import FaceData, step_generator
 from training.device import autocast_dtype
 from training.distributed import Workers
 from training.generator import Generator
@@ -78,11 +78,13 @@ class UNetTraining:
         """
         self.data, self.preset, self.seed, self.workers, self.device = data, preset, seed, workers, data.device
         torch.manual_seed(seed)
-        self.generator = Generator.start_from(sync).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = Generator.start_from(sync, widths=preset.widths).to(
+            self.device, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
         self.sync_model = _frozen(SyncModel.from_checkpoint(sync)).to(self.device) if sync["gate_open"] else None
         self.clip_frames = self.sync_model.syncnet.config.frames if self.sync_model else preset.clip_frames
         self.batches = BatchSource(data, sound, preset, self.clip_frames)
-        self.adversary = Adversary(self.device)
+        self.adversary = Adversary(self.device, preset.critic_width)
         self.perceptual = Perceptual(vgg_weights).to(self.device) if vgg_weights else None
         self.optimiser = torch.optim.AdamW(
             [
@@ -98,7 +100,7 @@ class UNetTraining:
         self.dtype = autocast_dtype(self.device)
         self.directory = RunDirectory(folder, COLUMNS)
         self.identity = {
-            "preset": asdict(preset),
+            "preset": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(preset).items()},
             "seed": seed,
             "source": data.dataset.manifest["source"]["sha256"],
             "recipe": data.dataset.manifest["recipe"],
@@ -110,7 +112,9 @@ class UNetTraining:
     def run(self, show_progress: bool = True) -> bool:
         """Train to the end; True when it was reached, False when a stop was asked for (all is saved)."""
         preset, started = self.preset, time.perf_counter()
-        bar = tqdm(total=preset.steps, initial=self.step, desc="unet", unit="step", mininterval=1, disable=not show_progress)
+        bar = tqdm(
+            total=preset.steps, initial=self.step, desc="unet", unit="step", mininterval=1, disable=not show_progress
+        )
         with StopRequest() as stop:
             while self.step < preset.steps:
                 losses = self.train_step()
@@ -131,9 +135,9 @@ class UNetTraining:
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step; out of memory halves the batch and accumulates instead."""
-        torch.manual_seed((self.seed * 1_000_003 + self.step) * 97 + self.workers.rank)
+        torch.manual_seed(step_generator(self.seed, self.step, self.workers.rank).initial_seed())
         stage = self.preset.stage(self.step)
-        factor = learning_rate_factor(self.step, self.preset.steps, self.preset.warmup)
+        factor = learning_rate_factor(self.step, self.preset.steps, self.preset.warmup, self.preset.steps_a)
         for group in self.optimiser.param_groups:
             group["lr"] = group["base"] * factor
         self.adversary.set_learning_rate(self.preset.learning_rate * factor)
@@ -162,7 +166,7 @@ class UNetTraining:
         self.adversary.forget()
         for batch in self.batches.draw(stage, self.seed, self.step, self.workers.rank, self.micro_batches):
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                patch = self.generator.draw(batch.target, batch.references, batch.features, batch.gate)
+                patch = self.generator.draw(batch.context, batch.references, batch.features, batch.gate)
             parts = self._losses(stage, batch, patch)
             loss = torch.stack(list(parts.values())).sum() / self.micro_batches
             loss.backward()  # type: ignore[no-untyped-call]
@@ -217,15 +221,16 @@ class UNetTraining:
         if not self.workers.is_main:
             return
         averaged = self.averaged_generator()
-        scores = validate(averaged, self.data, self.batches.sound, self.dtype)
+        half_size = self.preset.stage(self.step - 1) == "A"
+        scores = validate(averaged, self.data, self.batches.sound, self.dtype, half_size)
         row = {**losses, **scores, "step_ms": step_ms, "learning_rate": self.optimiser.param_groups[0]["lr"]}
         stage = self.preset.stage(self.step - 1)
         self.directory.add_metrics(self.step, row | {"stage": float("ABCD".index(stage))})
         self.directory.save_picture(
-            f"preview_{self.step:06d}.jpg", preview(averaged, self.data, self.batches.sound, self.dtype)
+            f"preview_{self.step:06d}.jpg", preview(averaged, self.data, self.batches.sound, self.dtype, half_size)
         )
         bar.set_postfix(stage=stage, loss=f"{losses['loss']:.4f}", mouth_db=f"{scores['psnr_mouth']:.2f}")
-        if scores["score"] > self.best_score:
+        if scores["score"] > self.best_score and not (half_size and self.step < self.preset.steps):
             self.best_score = scores["score"]
             self.directory.save_best(self._described() | {"generator": self.ema.shadow, "scores": scores})
 

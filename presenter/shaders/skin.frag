@@ -22,7 +22,7 @@ void main() {
   if (inside > .05) {
     float depth = max(1.37 - R.z, 0.);
     float light = clamp(mouth_open * 1.6 / (.04 + depth * depth * 3. + mouth_open * 1.6), 0., 1.);
-    open_sky = mix(open_sky, max(light, .10), inside);
+    open_sky = mix(open_sky, max(light, .16), inside);
   }
   vec3 wrap = vec3(.38, .17, .10) * (1. - inside);
   pixel = vec4(tone(lit(P, n, S, to_eye, albedo, rough, .40 - .3 * inside, open_sky, wrap)), 1.);

@@ -1,0 +1,145 @@
+"""Driving sets that no recording can have: unseen words and voices together with the true frames.
+
+Each set is a folder with `driving.wav` (16 kHz), `truth.mp4`, `ground_truth.npz` and `set.json`; the sets whose sound
+was only made worse point to the clean set's frames instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, fftconvolve, sosfilt
+
+from presenter import video
+from presenter.recording import Recording, Settings
+from presenter.speech import SAMPLE_RATE_HZ, Phone, speaker
+from presenter.timeline import FPS, Timeline, read_sentences, speak_text
+
+TEXT = Path(__file__).parent / "heldout.txt"
+DURATION_S = 24.0
+SILENCE_S = 1.0
+
+
+@dataclass(frozen=True)
+class DrivingSet:
+    """How a set is made: spoken by a voice, a worse copy of the set `clean`, or a sound without speech."""
+
+    voice: str = ""
+    rate: float = 1.0
+    damage: str = ""
+    sound: str = ""
+
+
+SETS: Mapping[str, DrivingSet] = {
+    "same_voice": DrivingSet("flite:slt"),
+    "faster": DrivingSet("flite:slt", rate=1.3),
+    "slower": DrivingSet("flite:slt", rate=0.75),
+    "voice_rms": DrivingSet("flite:rms"),
+    "voice_awb": DrivingSet("flite:awb"),
+    "voice_kal16": DrivingSet("flite:kal16"),
+    "voice_en_us": DrivingSet("espeak:en-us"),
+    "voice_en_gb": DrivingSet("espeak:en-gb"),
+    "voice_en_us_f3": DrivingSet("espeak:en-us+f3"),
+    "voice_scotland": DrivingSet("espeak:en-gb-scotland"),
+    "noisy": DrivingSet(damage="noise"),
+    "reverberant": DrivingSet(damage="reverb"),
+    "silence": DrivingSet(sound="silence"),
+    "humming": DrivingSet(sound="humming"),
+    "breath": DrivingSet(sound="breath"),
+    "music": DrivingSet(sound="music"),
+}
+CLEAN = "same_voice"
+
+
+def timeline_of(name: str, seed: int) -> Timeline:
+    """Sound and phones of the picture that belongs to a set (without damage)."""
+    made = SETS[name]
+    if made.sound:
+        pcm = _sound(made.sound, np.random.default_rng([seed, 3]))
+        return Timeline(pcm, (Phone("pau", 0.0, DURATION_S),), "arpabet", ())
+    made = SETS[CLEAN] if made.damage else made
+    return speak_text(read_sentences(TEXT), speaker(made.voice, made.rate), DURATION_S, seed, SILENCE_S)
+
+
+def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
+    """Render one set; what is already there is kept.
+
+    Args:
+        settings: size and renderer; its seed is the set's, its voice is replaced.
+    """
+    made = SETS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    timeline = timeline_of(name, settings.seed)
+    truth = folder / "truth.mp4"
+    if made.damage:
+        truth = folder.parent / CLEAN / "truth.mp4"
+    else:
+        recording = Recording(truth, timeline, replace(settings, voice=made.voice or f"sound:{made.sound}"))
+        recording.prepare()
+        recording.render(workers=workers)
+        recording.join()
+    driving = _damaged(timeline.pcm_S, made.damage, np.random.default_rng([settings.seed, 4]))
+    video.write_wav(folder / "driving.wav", driving)
+    relative = Path("..") / CLEAN if made.damage else Path()
+    facts = {
+        "schema": "avatar328/driving_set/1",
+        "name": name,
+        "voice": made.voice or SETS[CLEAN].voice if not made.sound else None,
+        "rate": made.rate,
+        "damage": made.damage or None,
+        "sound": made.sound or "speech",
+        "driving": "driving.wav",
+        "truth": str(relative / "truth.mp4"),
+        "ground_truth": str(relative / "ground_truth.npz"),
+    }
+    (folder / "set.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return folder
+
+
+def _damaged(pcm_S: NDArray[np.float32], kind: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Pink noise at 10 dB signal-to-noise ratio, or a room with 0.6 s of reverberation."""
+    if kind == "noise":
+        noise = _pink(len(pcm_S), rng)
+        speaking = pcm_S[np.abs(pcm_S) > 0.01]
+        level = float(np.sqrt(np.mean(speaking**2))) / 10 ** (10 / 20)
+        pcm_S = pcm_S + level * noise
+    elif kind == "reverb":
+        time_s = np.arange(int(0.6 * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+        room = rng.normal(size=len(time_s)) * 10 ** (-3 * time_s / 0.6) * (time_s > 0.004) * 0.05
+        room[0] = 1.0
+        pcm_S = fftconvolve(pcm_S, room)[: len(pcm_S)].astype(np.float32)
+    return np.asarray(pcm_S / max(1.0, float(np.abs(pcm_S).max()) / 0.95), np.float32)
+
+
+def _pink(samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    spectrum = np.fft.rfft(rng.normal(size=samples))
+    shaped = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(len(spectrum)), 1)), samples)
+    return np.asarray(shaped / shaped.std())
+
+
+def _sound(kind: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Sound during which the mouth stays closed."""
+    samples = int(DURATION_S * FPS) * (SAMPLE_RATE_HZ // FPS)
+    time_s = np.arange(samples) / SAMPLE_RATE_HZ
+    if kind == "silence":
+        return np.zeros(samples, np.float32)
+    if kind == "breath":
+        band = sosfilt(butter(2, (300, 3500), "bandpass", fs=SAMPLE_RATE_HZ, output="sos"), rng.normal(size=samples))
+        sound = band * np.maximum(np.sin(2 * np.pi * time_s / 3.2), 0) ** 1.5
+    elif kind == "humming":
+        note_hz = np.array([196, 220, 247, 262, 247, 220, 196, 175])[(time_s / 0.9).astype(int) % 8]
+        phase = 2 * np.pi * np.cumsum(note_hz * (1 + 0.006 * np.sin(2 * np.pi * 5 * time_s))) / SAMPLE_RATE_HZ
+        sound = sum(np.sin(k * phase) / k**2.2 for k in range(1, 7)) * (0.75 + 0.25 * np.cos(2 * np.pi * time_s / 0.9))
+    else:
+        beat = (time_s / 0.5).astype(int)
+        decay = np.exp(-4 * (time_s % 0.5))
+        chords_hz = np.array([[220, 277, 330], [175, 220, 262], [131, 165, 196], [196, 247, 294]])
+        tones = chords_hz[beat // 4 % 4]
+        sound = sum(np.sign(np.sin(2 * np.pi * tones[:, i] * time_s)) * 0.3 for i in range(3)) * decay
+        sound = sound + 0.4 * rng.normal(size=samples) * np.exp(-40 * (time_s % 0.5)) * (beat % 2)
+    return np.asarray(0.4 * sound / np.abs(sound).max(), np.float32)
