@@ -77,11 +77,19 @@ def render(options: configargparse.Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
+_HEADLINES = {
+    "generated.psnr_mouth_db": "mouth {:.1f} dB",
+    "generated.lmd_percent": "LMD {:.1f} %",
+    "generated.opening_r": "opening r {:.2f}",
+    "shuffled.leak_net_r": "leak {:.2f}",
+}
+
+
 def _measured(manifest: AvatarManifest) -> str:
-    numbers = {key: value for key, value in manifest.metrics.items() if isinstance(value, int | float)}
-    if not numbers:
-        return ""
-    return "held-out test of this avatar: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+    """The headline metrics of the avatar's own held-out test; all of them: python -m services.avatar show NAME."""
+    found = {key: manifest.metrics.get(key) for key in _HEADLINES}
+    numbers = [_HEADLINES[key].format(value) for key, value in found.items() if isinstance(value, int | float)]
+    return "held-out test of this avatar: " + ", ".join(numbers) if numbers else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

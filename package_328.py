@@ -10,6 +10,7 @@ import logging
 import shutil
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def package(options: configargparse.Namespace) -> Path:
         log.info("template: frames %d..%d of %d", template.start, template.stop, len(dataset.valid_T))
         copy_frames(dataset.frames_path, folder / FRAMES_FILE, template.start, template.stop)
         references = _references(dataset, template)
-        np.savez_compressed(folder / TRACK_FILE, **template_track(dataset, template, references))
+        np.savez_compressed(folder / TRACK_FILE, allow_pickle=False, **template_track(dataset, template, references))
         _write_poster(folder, dataset, template)
         log.info("exporting to ONNX and comparing with torch")
         errors = _export(checkpoint, dataset, template, references, folder)
@@ -153,7 +154,7 @@ def _export(
     for file in ("unet_encoder.onnx", "audio_encoder.onnx", "unet_decoder.onnx"):
         session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
         given = inputs.get(file) or {i.name: outputs[i.name] for i in session.get_inputs()}
-        errors[file] = max_abs_error(modules[file], lambda x, s=session: s.run(None, x), given)
+        errors[file] = max_abs_error(modules[file], partial(session.run, None), given)
         outputs |= dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
         log.info("  %s: max abs error %.2g", file, errors[file])
     return errors

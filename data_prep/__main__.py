@@ -18,7 +18,7 @@ from data_prep.recipe_328 import AUDIO_FEATURES
 
 log = logging.getLogger("data_prep")
 
-_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
+_WEIGHTS: Final = ("model.safetensors",)  # never a pickle
 
 
 def main(arguments: list[str] | None = None) -> int:

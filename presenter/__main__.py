@@ -121,12 +121,14 @@ def _sheet(arguments: argparse.Namespace) -> None:
     """A grid of mouths, twice enlarged."""
     renderer, columns = _renderer(arguments), 6
     size = renderer.camera.size_px
-    box = tuple(round(x * size) for x in (0.38, 0.52, 0.62, 0.72))
-    width, height = 2 * (box[2] - box[0]), 2 * (box[3] - box[1])
+    left, top, right, bottom = (round(x * size) for x in (0.37, 0.52, 0.63, 0.74))
+    width, height = 2 * (right - left), 2 * (bottom - top)
     rows = -(-len(SHAPES) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height))
     for number, name in enumerate(SHAPES):
-        picture = Image.fromarray(renderer.render(neutral_pose(renderer.person, _face(name, 0.07)))).crop(box)
+        picture = Image.fromarray(renderer.render(neutral_pose(renderer.person, _face(name, 0.07)))).crop(
+            (left, top, right, bottom)
+        )
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
         ImageDraw.Draw(picture).text((6, 4), name, fill=(255, 255, 255))
         sheet.paste(picture, (number % columns * width, number // columns * height))

@@ -36,8 +36,9 @@ def create_context() -> moderngl.Context:
     Raises:
         GraphicsUnavailableError: EGL is missing or too old.
     """
+    platform: dict[str, Any] = {"backend": "egl"}
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=430)  # type: ignore[call-arg]
+        return moderngl.create_context(require=430, standalone=True, **platform)
     except Exception as error:
         raise GraphicsUnavailableError(
             f"the presenter needs OpenGL 4.3 over EGL and got: {error}; on Debian install libegl1 libgles2 "
@@ -60,17 +61,15 @@ def set_uniforms(program: moderngl.Program, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if name not in program:
             continue
-        uniform = program[name]
-        if isinstance(value, np.ndarray):
-            if value.shape[-2:] == (4, 4):
-                value = np.swapaxes(value, -1, -2)
-            uniform.write(
-                np.ascontiguousarray(
-                    value[: uniform.array_length] if value.ndim > 1 and uniform.array_length > 1 else value, "f4"
-                ).tobytes()
-            )  # type: ignore[union-attr]
-        else:
-            uniform.value = value  # type: ignore[union-attr]
+        uniform: Any = program[name]
+        if not isinstance(value, np.ndarray):
+            uniform.value = value
+            continue
+        if value.shape[-2:] == (4, 4):
+            value = np.swapaxes(value, -1, -2)
+        if uniform.array_length > 1:  # the driver may have cut an array that is not used to its end
+            value = value[: uniform.array_length]
+        uniform.write(np.ascontiguousarray(value, "f4").tobytes())
 
 
 class GpuMesh:

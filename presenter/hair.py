@@ -59,7 +59,7 @@ class _Skull:
     def height_and_normal(self, places: Float) -> tuple[Float, Float]:
         """Signed distance from the surface, and the surface's direction there."""
         distance, near = self.tree.query(places, k=4)
-        weight = 1 / (distance + 0.02)
+        weight: Float = 1 / (np.asarray(distance) + 0.02)
         weight /= weight.sum(1, keepdims=True)
         offsets = ((places[:, None] - self.points[near]) * self.normals[near]).sum(2)
         normal = normalised((self.normals[near] * weight[..., None]).sum(1))

@@ -154,10 +154,10 @@ def _shape(data: Path, mesh: BaseMesh, rig: Rig) -> Float:
     everything = np.maximum(rig.weight_below("", len(vertices)), 1e-6)
     for bone, angle_deg in (("clavicle", 5.5), ("shoulder01", 6.0), ("upperarm01", 20.0)):
         for side, sign in ((".L", -1), (".R", 1)):
-            weight = (rig.weight_below(bone + side, len(vertices)) / everything)[:, None]
+            share = (rig.weight_below(bone + side, len(vertices)) / everything)[:, None]
             joint = rig.joint(bone + side, mesh, vertices)
             turn = rotation(0, 0, sign * np.radians(angle_deg))
-            vertices += weight * ((vertices - joint) @ turn.T + joint - vertices)
+            vertices += share * ((vertices - joint) @ turn.T + joint - vertices)
     vertices[:, 0] *= 1 - 0.11 * smoothstep(5.25, 4.5, vertices[:, 1])
     vertices[mesh.vertices_of(HELPERS["tongue"]), 0] *= 0.86  # the lower teeth show beside it
     return vertices

@@ -103,17 +103,18 @@ def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
 
 def _damaged(pcm_S: NDArray[np.float32], kind: str, rng: np.random.Generator) -> NDArray[np.float32]:
     """Pink noise at 10 dB signal-to-noise ratio, or a room with 0.6 s of reverberation."""
+    heard = pcm_S.astype(float)
     if kind == "noise":
         noise = _pink(len(pcm_S), rng)
         speaking = pcm_S[np.abs(pcm_S) > 0.01]
         level = float(np.sqrt(np.mean(speaking**2))) / 10 ** (10 / 20)
-        pcm_S = pcm_S + level * noise
+        heard += level * noise
     elif kind == "reverb":
         time_s = np.arange(int(0.6 * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
         room = rng.normal(size=len(time_s)) * 10 ** (-3 * time_s / 0.6) * (time_s > 0.004) * 0.05
         room[0] = 1.0
-        pcm_S = fftconvolve(pcm_S, room)[: len(pcm_S)].astype(np.float32)
-    return np.asarray(pcm_S / max(1.0, float(np.abs(pcm_S).max()) / 0.95), np.float32)
+        heard = fftconvolve(heard, room)[: len(heard)]
+    return np.asarray(heard / max(1.0, float(np.abs(heard).max()) / 0.95), np.float32)
 
 
 def _pink(samples: int, rng: np.random.Generator) -> NDArray[np.float64]:

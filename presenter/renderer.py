@@ -106,8 +106,10 @@ class Renderer:
             self._draw_depth(target, matrix, place)
         self._target.use()
         self._target.clear()
-        for unit, texture in enumerate([*self._shadow_maps, self._noise, self.scene.body.lip_mask]):
-            texture.use(unit)
+        for unit, shadow_map in enumerate(self._shadow_maps):
+            shadow_map.use(unit)
+        self._noise.use(3)
+        self.scene.body.lip_mask.use(4)
         for program in self._programs.values():
             set_uniforms(program, {"view_projection": self.camera.view_projection, "part_matrix": np.eye(4)})
             set_uniforms(program, {"mouth_open": self.scene.mouth_open_dm})

@@ -141,7 +141,7 @@ class Scene:
         lower = person.part("lower_teeth")
         jaw = head @ rigid_fit(person.rest_V3[lower], face[lower])
         self.matrices = {name: jaw if name.startswith("lower") else head for name in self.rigid} | {"head": head}
-        turn = rotation(*pose.gaze_pitch_yaw, 0)
+        turn = rotation(float(pose.gaze_pitch_yaw[0]), float(pose.gaze_pitch_yaw[1]), 0.0)
         for side in self.eyes:
             self.matrices[side] = head @ affine(turn, person.eye(side)[0])
         gap = face[person.landmarks["lip_inner_upper"], 1] - face[person.landmarks["lip_inner_lower"], 1]

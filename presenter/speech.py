@@ -146,7 +146,6 @@ def _espeak(text: str, voice: str, rate: float) -> Speech:
     library.espeak_SetParameter(_ESPEAK_RATE, int(_ESPEAK_WORDS_PER_MINUTE * rate), 0)
     sound, marks = bytearray(), []
 
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_EspeakEvent))
     def receive(wave: int | None, samples: int, events: ctypes._Pointer[_EspeakEvent]) -> int:
         if wave and samples > 0:
             sound.extend(ctypes.string_at(wave, samples * 2))
@@ -157,11 +156,13 @@ def _espeak(text: str, voice: str, rate: float) -> Speech:
             i += 1
         return 0
 
-    library.espeak_SetSynthCallback(receive)
+    prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_EspeakEvent))
+    callback = prototype(receive)  # kept referenced while the library may call it
+    library.espeak_SetSynthCallback(callback)
     encoded = text.encode()
     library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _ESPEAK_UTF8, None, None)
     library.espeak_Synchronize()
-    pcm = _resampled(np.frombuffer(bytes(sound), np.int16).astype(np.float32) / 32768, rate_hz)
+    pcm = _resampled(np.frombuffer(bytes(sound), np.int16).astype(np.float32) / np.float32(32768), rate_hz)
     duration_s = len(pcm) / SAMPLE_RATE_HZ
     starts = [min(start, duration_s) for start, _ in marks]
     phones = [Phone("_", 0.0, starts[0])] if starts and starts[0] > 0 else []
@@ -188,5 +189,5 @@ def read_speech(wav: Path, phones: Path, alphabet: str = "arpabet") -> Speech:
             raise SpeechError(f"{phones}, line {number}: got {line!r}, expected `start_s stop_s phone`") from error
         if found[-1].stop_s < found[-1].start_s or (len(found) > 1 and found[-1].start_s < found[-2].stop_s - 1e-6):
             raise SpeechError(f"{phones}, line {number}: times must grow from line to line")
-    mono = _resampled(pcm.mean(1), rate_hz)
+    mono = _resampled(pcm.mean(1, dtype=np.float32), rate_hz)
     return Speech(mono, _without_gaps(found, len(mono) / SAMPLE_RATE_HZ), alphabet)

@@ -55,9 +55,9 @@ class _Arch:
     x: Float
     z: Float
 
-    def at(self, arc: float | Float) -> tuple[Float, Float]:
+    def at(self, arc: float) -> tuple[float, float]:
         """x and z on her left side."""
-        return np.interp(arc, self.length, self.x), np.interp(arc, self.length, self.z)
+        return float(np.interp(arc, self.length, self.x)), float(np.interp(arc, self.length, self.z))
 
     def tangent(self, arc: float) -> Float:
         """Unit direction (x, z) of the curve."""
@@ -115,7 +115,8 @@ def _crowns(arch: _Arch, row: _Row, edge_y: float) -> tuple[Float, Int]:
         (x, z), (dx, dz) = arch.at(middle), arch.tangent(middle)
         points, quads = _tooth(row, number)
         points = points @ rotation(row.lean, 0, 0).T @ rotation(0, np.arctan2(-dz, dx), 0).T
-        points += [x, edge_y + row.grows * (row.edge_offsets[number] + row.heights[number] / 2), z]
+        middle_y = edge_y + row.grows * (row.edge_offsets[number] + row.heights[number] / 2)
+        points = points + np.array([x, middle_y, z])
         for mirrored in (False, True):
             points_all.append(points * [-1, 1, 1] if mirrored else points)
             quads_all.append((quads[:, ::-1] if mirrored else quads) + count)

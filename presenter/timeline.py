@@ -61,7 +61,8 @@ def speak_text(
     Raises:
         ValueError: not even one sentence fits, or the text ends more than 15 s too early.
     """
-    rng, spoken, at_s = np.random.default_rng([seed, 1]), [], silence_s
+    rng, at_s = np.random.default_rng([seed, 1]), silence_s
+    spoken: list[tuple[float, str, Speech]] = []
     alphabet, left_over = "arpabet", False
     for paragraph in paragraphs:
         for first, sentence in zip([True] + [False] * (len(paragraph) - 1), paragraph, strict=True):

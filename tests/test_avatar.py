@@ -48,7 +48,7 @@ def test_opens_with_everything_in_it(avatars_dir: Path) -> None:
     avatar = open_avatar(avatars_dir, NAME)
     np.testing.assert_array_equal(avatar.affine_T23, toy_affines(FRAMES))
     assert avatar.references_3HWC.std(axis=(1, 2, 3)).min() > 10  # pictures, not a flat colour
-    assert avatar.manifest.metrics == {"mouth_psnr_db": 31.5, "opening_correlation": 0.87}
+    assert avatar.manifest.metrics == {"generated.psnr_mouth_db": 31.5, "generated.opening_r": 0.87}
     assert set(avatar.manifest.files) == set(AVATAR_FILES)
     assert avatar.notice is None
 

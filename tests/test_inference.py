@@ -119,7 +119,7 @@ def test_a_recording_becomes_an_mp4(
     assert summary.startswith(f"{Path('result') / result.name}: 2.04 s, 51 frames in ")
     assert "real-time factor" in summary
     assert summary.endswith("CPUExecutionProvider")
-    assert quality == "held-out test of this avatar: mouth_psnr_db 31.5, opening_correlation 0.87"
+    assert quality == "held-out test of this avatar: mouth 31.5 dB, opening r 0.87"
     assert "51/51" in err.replace(" ", "")
 
 

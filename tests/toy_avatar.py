@@ -202,7 +202,7 @@ def toy_facts(name: str) -> dict[str, Any]:
         "frames": FRAMES,
         "width": SIZE,
         "height": SIZE,
-        "metrics": {"mouth_psnr_db": 31.5, "opening_correlation": 0.87},
+        "metrics": {"generated.psnr_mouth_db": 31.5, "generated.opening_r": 0.87},
         "onnx_max_abs_error": {"unet_decoder": 0.0},
         "template": {"source_start": 0, "source_stop": FRAMES},
     }

@@ -89,7 +89,7 @@ class Adversary:
                     frames = real.detach().requires_grad_(True)
                     penalty = r1_penalty(self.critics[name](frames)[0], frames)
                     loss = loss + 0.5 * preset.r1 * preset.r1_every * penalty / frames[0].numel() ** 0.5
-                (loss / len(self._seen)).backward()  # type: ignore[no-untyped-call]
+                (loss / len(self._seen)).backward()
                 total += loss.item() / len(self._seen)
         workers.average_gradients(self.critics.parameters())
         nn.utils.clip_grad_norm_(self.critics.parameters(), 1.0)

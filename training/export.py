@@ -137,7 +137,8 @@ def export_graph(
     """Export with a free batch axis on every input and output, and let ONNX's checker read it."""
     batch = torch.export.Dim("B", min=1, max=4096)
     shapes = tuple({0: batch} for _ in example)
-    logging.getLogger("onnxscript").setLevel(logging.WARNING)  # else it reports every folded constant
+    for talkative in ("onnxscript", "onnx_ir"):  # they report every folded constant
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(

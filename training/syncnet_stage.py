@@ -4,9 +4,9 @@
                                                              > symmetric InfoNCE over the batch
     sound of the same five -> audio encoder -> sound branch -'
 
-Half of every batch are close neighbours (3..25 frames away in the same clip): telling those apart is the task at
-hand. The stage ends with two nets: `syncnet` gives the generator its audio encoder and, if the gate opens, a loss;
-`scorer` (other seed, other square) is never a loss and only judges.
+Windows come in fours that lie close together (up to 25 frames apart): telling those apart is the task at hand. The
+stage ends with two nets: `syncnet` gives the generator its audio encoder and, if the gate opens, a loss; `scorer`
+(other seed, other square) is never a loss and only judges.
 
 Axes: B batch of windows, T frames of a window, O offsets, D embedding.
 """
@@ -134,7 +134,7 @@ def train_syncnet(
         model.train()
         with torch.autocast(device.type, dtype, enabled=dtype is not None):
             loss, parts = _batch_loss(model, data, sound, thumbnails, windows, generator)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         workers.average_gradients(model.parameters())
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

@@ -169,7 +169,7 @@ class UNetTraining:
                 patch = self.generator.draw(batch.context, batch.references, batch.features, batch.gate)
             parts = self._losses(stage, batch, patch)
             loss = torch.stack(list(parts.values())).sum() / self.micro_batches
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             for name, value in (parts | {"loss": loss * self.micro_batches}).items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value.detach()
         return {name: value.item() / self.micro_batches for name, value in totals.items()}
@@ -238,7 +238,7 @@ class UNetTraining:
         """A copy of the generator that carries the averaged weights."""
         copy = Generator.from_configs(self.generator.configs())
         copy.load_state_dict(self.ema.shadow)
-        return copy.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[no-any-return, call-overload]
+        return copy.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     def _described(self) -> dict[str, Any]:
         return {
