@@ -9,6 +9,7 @@ import dataclasses
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import configargparse
 import torch
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         net = SyncModel(audio, SyncNet(SyncNetConfig(320, audio.config.embedding_dim)))
         sync = {"model": net.state_dict(), **net.configs(), "gate_open": False, "identity": {}}
         for stage in "ABCD":
-            lengths = {f"steps_{s.lower()}": (steps + 2 if s == stage else 0) for s in "ABCD"}
+            lengths: dict[str, Any] = {f"steps_{s.lower()}": (steps + 2 if s == stage else 0) for s in "ABCD"}
             unet = dataclasses.replace(preset.unet, **lengths)
             training = UNetTraining(data, sound, sync, unet, 1, Path(folder) / stage, Workers())
             for number in range(steps + 2):

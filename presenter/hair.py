@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from presenter.geometry import (
@@ -25,11 +26,11 @@ from presenter.head import Person
 
 SKULL_CENTRE = np.array([0, 6.98, 0.36])
 KNOT = np.array([0.0, 6.50, -0.66])  # behind the nape, out of the camera's sight
-STRANDS, GUIDES, STEPS = 15000, 900, 22
+STRANDS, GUIDES, STEPS = 14000, 900, 18
 PARTING_X = 0.20
 # Lowest elevation (degrees, about SKULL_CENTRE) with hair, by azimuth from straight ahead.
 HAIRLINE_AZIMUTH_DEG = (0, 15, 30, 42, 52, 58, 64, 70, 76, 82, 92, 104, 115, 135, 160, 180)
-HAIRLINE_ELEVATION_DEG = (28, 28, 26.5, 23, 16, 10, 2, -7, -16, -12, 2, -4, -20, -34, -42, -44)
+HAIRLINE_ELEVATION_DEG = (28, 28, 26.5, 23, 16, 10, 4, 0, -3, -3, 2, -4, -20, -34, -42, -44)
 
 
 def azimuth_elevation_deg(points: Float) -> tuple[Float, Float]:
@@ -142,7 +143,7 @@ def _flyaways(strands: Float, rng: np.random.Generator) -> None:
     loose = np.flatnonzero(rng.random(len(strands)) < 0.015)
     along = np.linspace(0, 1, strands.shape[1])[None, :, None]
     arch = np.sin(np.pi * along) * smoothstep(0, 0.3, along)
-    outwards = normalised(strands[loose, 8] - SKULL_CENTRE)[:, None]
+    outwards = normalised(strands[loose, STEPS // 3] - SKULL_CENTRE)[:, None]
     strands[loose] += arch * (
         outwards * 0.03 * rng.random((len(loose), 1, 1)) + rng.normal(0, 0.012, (len(loose), 1, 3))
     )
@@ -158,6 +159,11 @@ def _fine_hairs(strands: Float, roots: Float, rng: np.random.Generator) -> None:
     mix = (at - row)[..., None]
     strand = short[:, None]
     strands[short] = strands[strand, row] * (1 - mix) + strands[strand, row + 1] * mix
+
+
+def seen_from_front(strands_NK3: Float) -> NDArray[np.bool_]:
+    """Which strands reach around to where the camera may see them, whichever way the head turns in speech."""
+    return np.asarray((strands_NK3[..., 2] > SKULL_CENTRE[2] - 0.25).any(1))
 
 
 def grow_hair(person: Person, seed: int = 3, count: int = STRANDS) -> tuple[Float, Float]:

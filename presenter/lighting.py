@@ -10,7 +10,7 @@ from presenter.geometry import Float, linear_rgb, look_at, normalised, perspecti
 
 CAMERA = np.array([0, 6.62, 10.6])
 CAMERA_TARGET = np.array([0, 6.42, 1.0])
-FOCAL = 103 / 18  # a 103 mm lens on a 36 mm wide picture
+FOCAL = 114 / 18  # a 114 mm lens on a 36 mm wide picture
 LAMP_TARGET = np.array([0, 6.45, 0.7])
 # Key, fill, back left, back right (the last one casts no shadow).
 LAMP_POSITION_43 = np.array([[7.5, 12.5, 12.5], [-11, 7.5, 11], [-7.5, 13, -8.5], [8.5, 12.5, -8]])

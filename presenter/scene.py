@@ -25,7 +25,7 @@ from presenter.geometry import (
     vertex_normals,
 )
 from presenter.gpu import GpuMesh, GpuStrands, SubdividedMesh
-from presenter.hair import grow_hair
+from presenter.hair import grow_hair, seen_from_front
 from presenter.hair_light import hair_light
 from presenter.head import HEAD, Person
 from presenter.lighting import LAMP_POSITION_43
@@ -165,7 +165,8 @@ def _hair(context: moderngl.Context, programs: Mapping[str, moderngl.Program], p
         points, widths = grow_hair(person)
         lamps, ambient = hair_light(points, widths, LAMP_POSITION_43)
         found = {"points": points, "widths": widths, "lamps": lamps, "ambient": ambient}
-        return {name: array.astype("f4") for name, array in found.items()}
+        seen = seen_from_front(points)
+        return {name: array[seen].astype("f4") for name, array in found.items()}
 
     key = assets.source_key("hair.py", "hair_light.py", "head.py", "geometry.py", lamps=LAMP_POSITION_43.tolist())
     stored = assets.cached("hair", key, build)

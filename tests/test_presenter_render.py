@@ -101,7 +101,7 @@ def test_ground_truth_agrees_with_itself(person: Person, timeline: Timeline) -> 
         np.linalg.norm(corners[:, 0] - corners[:, 1], axis=1), truth["mouth_width_mm"], rtol=1e-4
     )
     scale = truth["mouth_width_px"] / truth["mouth_width_mm"]
-    np.testing.assert_allclose(truth["mouth_open_px"], truth["mouth_open_mm"] * scale, atol=0.6)
+    np.testing.assert_allclose(truth["mouth_open_px"], truth["mouth_open_mm"] * scale, rtol=0.04, atol=0.1)
     frame_of_m = int(0.41 * 25)
     assert truth["mouth_open_mm"][frame_of_m] == 0
     assert truth["mouth_open_mm"][[6, 14]].min() > 4
@@ -158,25 +158,25 @@ def decoded(path: Path) -> np.ndarray:
 def test_two_ranges_give_the_video_of_one_pass(
     renderer: Renderer, timeline: Timeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recording_module, "CHUNK_FRAMES", 3)
-    short = Timeline(timeline.pcm_S[: 7 * 640], timeline.phones, "arpabet", ())
+    monkeypatch.setattr(recording_module, "CHUNK_FRAMES", 2)
+    short = Timeline(timeline.pcm_S[: 5 * 640], timeline.phones, "arpabet", ())
     settings = Settings(seed=4, size_px=64, samples=0)
     whole, parts = (Recording(tmp_path / name / "a.mp4", short, settings) for name in ("whole", "parts"))
     whole.prepare()
-    assert whole.render(progress=False) == 7
+    assert whole.render(progress=False) == 5
     assert whole.join()
     parts.prepare()
-    assert parts.render(4, 7, progress=False) == 4  # the chunks that hold frames 3 to 6
+    assert parts.render(3, 5, progress=False) == 3  # the chunks that hold frames 2 to 4
     assert not parts.join()
     resumed = Recording(tmp_path / "parts" / "a.mp4", short, settings)
     resumed.prepare()
-    assert resumed.render(progress=False) == 3
+    assert resumed.render(progress=False) == 2
     assert resumed.join()
     assert whole.out.read_bytes() == parts.out.read_bytes()
     frames = decoded(whole.out)
-    assert len(frames) == 7
-    direct = Renderer(renderer.person, assets.data_folder(), 64, samples=0).render(whole.performance.pose(5))
-    assert np.abs(frames[5].astype(int) - direct).mean() < 4, "frame 5 of the file is the picture of frame 5"
+    assert len(frames) == 5
+    direct = Renderer(renderer.person, assets.data_folder(), 64, samples=0).render(whole.performance.pose(4))
+    assert np.abs(frames[4].astype(int) - direct).mean() < 4, "frame 4 of the file is the picture of frame 4"
     with pytest.raises(OtherRecordingError, match="another seed"):
         Recording(tmp_path / "parts" / "a.mp4", short, replace(settings, seed=5)).prepare()
 

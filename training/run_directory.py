@@ -69,6 +69,7 @@ class RunDirectory:
 
     def add_metrics(self, step: int, values: dict[str, float]) -> None:
         """Append one row to metrics.csv and to the TensorBoard events."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "metrics.csv"
         is_new = not path.exists()
         with path.open("a", newline="") as file:
