@@ -116,7 +116,9 @@ class Renderer:
         self._context.disable(moderngl.DEPTH_TEST)
         self._screen["backdrop"].render(moderngl.TRIANGLES, 3)
         self._context.enable(moderngl.DEPTH_TEST)
+        self._context.enable(moderngl.CULL_FACE)  # the far side of the body is never seen
         self.scene.body.mesh.draw()
+        self._context.disable(moderngl.CULL_FACE)
         self._draw_parts()
         self._draw_strands()
         return self._read()

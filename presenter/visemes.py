@@ -47,7 +47,7 @@ def _shape(**weights: float) -> dict[str, float]:
 SHAPES: Mapping[str, Mapping[str, float]] = {
     "sil": _shape(),
     "PP": _shape(press=0.30, roll_lower=0.14, roll_upper=0.10),
-    "FF": _shape(jaw=0.02, roll_lower=0.45, upper=0.62, lip_in=1.0),
+    "FF": _shape(jaw=0.02, roll_lower=0.45, upper=0.62, lip_in=0.75),
     "TH": _shape(jaw=0.12, lower=0.28, upper=0.18, tip=0.45, forward=1.0),
     "DD": _shape(jaw=0.10, lower=0.28, upper=0.16, stretch=0.06, tip=0.9),
     "L": _shape(jaw=0.17, lower=0.25, upper=0.16, tip=1.0),
