@@ -55,7 +55,7 @@ HELPERS = {
 RIGID_HELPERS = ("upper_teeth", "lower_teeth", "tongue", "left_eye", "right_eye")
 # Vertices of MakeHuman's base mesh on the mid-line of the lips.
 # Inner: the lowest point of the upper lip and the highest of the lower one; outer: the edge of the red.
-LIP_LANDMARKS = {"lip_inner_upper": 520, "lip_inner_lower": 523, "lip_outer_upper": 466, "lip_outer_lower": 496}
+LIP_LANDMARKS = {"lip_inner_upper": 520, "lip_inner_lower": 523, "lip_outer_upper": 455, "lip_outer_lower": 492}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ SETS: Mapping[str, DrivingSet] = {
     "voice_awb": DrivingSet("flite:awb"),
     "voice_kal16": DrivingSet("flite:kal16"),
     "voice_en_us": DrivingSet("espeak:en-us"),
-    "voice_en_gb": DrivingSet("espeak:en-gb"),
+    "voice_en_gb": DrivingSet("espeak:en"),
     "voice_en_us_f3": DrivingSet("espeak:en-us+f3"),
     "voice_scotland": DrivingSet("espeak:en-gb-scotland"),
     "noisy": DrivingSet(damage="noise"),
@@ -78,6 +78,8 @@ def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
     truth = folder / "truth.mp4"
     if made.damage:
         truth = folder.parent / CLEAN / "truth.mp4"
+        if not truth.is_file():
+            raise FileNotFoundError(f"{truth} is not there: the set {name!r} uses its frames; make {CLEAN!r} first")
     else:
         recording = Recording(truth, timeline, replace(settings, voice=made.voice or f"sound:{made.sound}"))
         recording.prepare()

@@ -1,6 +1,6 @@
 """Speech with phone times from the two embedded engines: flite and espeak-ng; or from files.
 
-A voice is named `ENGINE:NAME`: `flite:slt`, `espeak:en-us`, `espeak:en-gb+f2`; a bare name is flite's.
+A voice is named `ENGINE:NAME`: `flite:slt`, `espeak:en-us`, `espeak:en+f2`; a bare name is flite's.
 """
 
 from __future__ import annotations
@@ -140,9 +140,7 @@ def _espeak(text: str, voice: str, rate: float) -> Speech:
     data = str(Path(espeakng_loader.get_data_path()).parent).encode()
     rate_hz = library.espeak_Initialize(_ESPEAK_SYNCHRONOUS, 200, data, _ESPEAK_PHONES_AS_IPA)
     if rate_hz <= 0 or library.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise SpeechError(
-            f"espeak-ng has no voice {voice!r}; examples: en-us, en-gb, en-gb-scotland, en-us+f3, en-us+m5"
-        )
+        raise SpeechError(f"espeak-ng has no voice {voice!r}; examples: en-us, en, en-gb-scotland, en-us+f3, en-us+m5")
     library.espeak_SetParameter(_ESPEAK_RATE, int(_ESPEAK_WORDS_PER_MINUTE * rate), 0)
     sound, marks = bytearray(), []
 
