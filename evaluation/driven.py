@@ -75,7 +75,7 @@ def evaluate_driven(
         "silence_opening_percent": lips.silence_opening_percent(opening, gate_T == 0),
         "opening_loudness_r": lips.pearson(opening, loudness),
         "leak_r": lips.pearson(opening, template),
-        **_sync_scores(inner, pcm_S, gate_T, scorer),
+        **_sync_scores(inner, window_pcm(pcm_S, 0, len(inner), samples), gate_T, scorer),
     }
     true_scores: dict[str, Value] = {}
     if truth is not None:
@@ -115,7 +115,7 @@ def _watched(
 
 
 def _sync_scores(
-    inner: list[NDArray[np.uint8]], pcm_S: NDArray[np.float32], gate_T: NDArray[np.float64], scorer: SyncScorer | str
+    inner: list[NDArray[np.uint8]], pcm_TS: NDArray[np.float32], gate_T: NDArray[np.float64], scorer: SyncScorer | str
 ) -> dict[str, Value]:
     """Fit with the sound that was said, and beside it with the same sound turned round by half."""
     own: SyncScore | str
@@ -127,7 +127,7 @@ def _sync_scores(
     else:
         nothing = "no speech that is long enough to slide against the picture"
         picture_ND = scorer.picture(np.stack(inner))
-        sound_ND = scorer.sound(window_pcm(pcm_S, 0, len(inner)))
+        sound_ND = scorer.sound(pcm_TS)
         voiced_N = voiced_windows(gate_T)
         own = score_sync([(picture_ND, sound_ND, voiced_N)]) or nothing
         turned = score_sync([(picture_ND, np.roll(sound_ND, len(sound_ND) // 2, axis=0), voiced_N)]) or nothing
