@@ -59,7 +59,9 @@ def train_stage_0(
 ) -> None:
     """SyncNet with the audio encoder, then the scorer that is never a loss."""
     folder: Path = options.checkpoint_dir / options.name
-    best = train_syncnet(data, sound, SyncNetRun(preset.syncnet, options.seed), folder / "syncnet", workers)
+    best = train_syncnet(
+        data, sound, SyncNetRun(preset.syncnet, options.seed), folder / "syncnet", workers, workers.is_main
+    )
     found = "unknown (too little held-out speech)" if best["accuracy"] is None else f"{best['accuracy']:.0%}"
     if best["gate_open"]:
         log.info("SyncNet finds the held-out offset within a frame in %s of the windows: it will be a loss", found)
@@ -70,7 +72,7 @@ def train_stage_0(
             found,
         )
     scorer = SyncNetRun(preset.syncnet, options.seed + 1, mouth_box=SCORER_BOX)
-    judged = train_syncnet(data, sound, scorer, folder / "scorer", workers)
+    judged = train_syncnet(data, sound, scorer, folder / "scorer", workers, workers.is_main)
     if workers.is_main:
         model = SyncModel.from_checkpoint(judged)
         export_scorer(model.syncnet, AudioFrontEnd(sound.front_end(), model.audio), folder / "scorer")
@@ -87,7 +89,7 @@ def train_generator(
     if vgg_weights is None:
         log.info("no VGG19 weights on disk: training without the perceptual term")
     training = UNetTraining(data, sound, sync, preset.unet, options.seed, folder / "unet", workers, vgg_weights)
-    return training.run()
+    return training.run(show_progress=workers.is_main)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,7 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
         workers, device = join_workers(choose_device(options.device))
         resolved: dict[str, Any] = {"preset": asdict(preset), "torch": torch.__version__, "device": str(device)}
         resolved |= {k: str(v) for k, v in vars(options).items()}
-        if workers.is_main:
+        if not workers.is_main:
+            logging.disable(logging.WARNING)  # one voice is enough
+        else:
             log.info(
                 "%s: %s on %s, preset %s (%s)", options.name, options.stage, device, options.preset, preset.purpose
             )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data_prep.audio import load_audio, window_pcm
 from data_prep.face_crop import crop_face
-from data_prep.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from data_prep.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
 from evaluation import lips
 from evaluation.faces import find_landmarks
 from evaluation.metrics import sync_values
@@ -70,12 +70,13 @@ def evaluate_driven(
     gate_T = np.array([gate for _, gate in shown])
     template = model.avatar.opening_T[[index for index, _ in shown]].astype(np.float64)
     loudness = loudness_T(pcm_S, count)
+    heard = window_samples(model.avatar.manifest.recipe["audio_features"])
     scores = {
         "silence_move_percent": lips.silence_move_percent(opening, gate_T == 0),
         "silence_opening_percent": lips.silence_opening_percent(opening, gate_T == 0),
         "opening_loudness_r": lips.pearson(opening, loudness),
         "leak_r": lips.pearson(opening, template),
-        **_sync_scores(inner, window_pcm(pcm_S, 0, len(inner), samples), gate_T, scorer),
+        **_sync_scores(inner, window_pcm(pcm_S, 0, len(inner), heard), gate_T, scorer),
     }
     true_scores: dict[str, Value] = {}
     if truth is not None:

@@ -40,4 +40,5 @@ class Ema:
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         self.updates = int(state["updates"])  # type: ignore[call-overload]
-        self.shadow = {k: v.clone() for k, v in state["shadow"].items()}  # type: ignore[attr-defined]
+        for key, value in state["shadow"].items():  # type: ignore[attr-defined]
+            self.shadow[key].copy_(value)  # stays on its device

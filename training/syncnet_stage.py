@@ -106,7 +106,8 @@ def train_syncnet(
     model = _new_model(sound, run).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate, weight_decay=0.02)
     state: dict[str, Any] = {"step": 0, "best_mass": -1.0, "stale": 0, "done": False}
-    if (found := directory.resume(identity)) is not None:
+    found = directory.resume(identity) if workers.is_main else directory.peek(identity)
+    if found is not None:
         model.load_state_dict(found["model"])
         optimiser.load_state_dict(found["optimiser"])
         state = found["state"]
