@@ -111,7 +111,7 @@ def test_what_a_run_leaves_behind(material: tuple[FaceData, MelSound], sync: dic
     assert [row["step"] for row in rows] == ["6"]
     assert float(rows[0]["psnr_mouth"]) > 5 and float(rows[0]["silence_l1"]) >= 0
     names = {p.name for p in (tmp_path / "unet").iterdir()}
-    assert {"last.pt", "best.pt", "metrics.csv", "preview_000006.jpg", "events"} == names
+    assert {"last.pt", "best.pt", "metrics.csv", "options.json", "preview_000006.jpg", "events"} == names
     best = load_checkpoint(tmp_path / "unet" / "best.pt")
     assert best["unet_config"]["widths"] == PRESET.widths and best["recipe"]["crop_px"] == 328
 

@@ -90,9 +90,11 @@ class RunDirectory:
         temporary.replace(self.folder / name)
 
     def save_options(self, options: dict[str, Any]) -> None:
-        """Write the resolved options beside the run."""
+        """Write what defines the run beside it, for a person to read."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "options.json").write_text(json.dumps(options, indent=2, sort_keys=True) + "\n")
+        temporary = self.folder / "options.part"
+        temporary.write_text(json.dumps(options, indent=2, sort_keys=True) + "\n")
+        temporary.replace(self.folder / "options.json")
 
     def close(self) -> None:
         if self._events is not None:

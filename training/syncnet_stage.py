@@ -112,6 +112,8 @@ def train_syncnet(
         optimiser.load_state_dict(found["optimiser"])
         state = found["state"]
         log.info("SyncNet goes on at step %d of %d", state["step"], preset.steps)
+    if workers.is_main:
+        directory.save_options(identity)
     thumbnails = mouth_thumbnails(data, model.syncnet.config)
     starts = data.windows("train", model.syncnet.config.frames)
     weights = balanced_weights(data.opening_T[starts + 2])

@@ -108,6 +108,8 @@ class UNetTraining:
             "workers": workers.count,
         }
         self._resume()
+        if workers.is_main:
+            self.directory.save_options(self.identity)
 
     def run(self, show_progress: bool = True) -> bool:
         """Train to the end; True when it was reached, False when a stop was asked for (all is saved)."""
