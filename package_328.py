@@ -206,9 +206,12 @@ def _facts(
 
 def _earlier_consent(final: Path, source_sha256: str) -> Consent | None:
     """The consent that is recorded for the same recording in the avatar that will be replaced."""
+    if not final.exists():
+        return None
     try:
         found = read_manifest(final).consent
-    except BrokenAvatarError:
+    except BrokenAvatarError as error:
+        log.warning("a consent recorded in the avatar that is replaced cannot be carried over: %s", error)
         return None
     return found if found is not None and found.source_sha256 == source_sha256 else None
 

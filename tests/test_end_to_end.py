@@ -116,6 +116,18 @@ def test_packaging_again_keeps_a_consent_that_was_given_later(workplace: Path) -
     assert manifest["consent"]["who"] == "Ada Example" and manifest["synthetic"] is False
 
 
+def test_a_consent_that_cannot_be_read_is_not_lost_in_silence(
+    workplace: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "avatar.json").write_text("{half")
+    assert package_328._earlier_consent(tmp_path / NAME, "0" * 64) is None
+    assert "cannot be carried over" in caplog.text
+    caplog.clear()
+    assert package_328._earlier_consent(tmp_path / "new", "0" * 64) is None
+    assert not caplog.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
