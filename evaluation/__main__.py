@@ -11,12 +11,15 @@ from typing import Any
 from data_prep.dataset_328 import Dataset328, open_dataset
 from data_prep.errors import PreparationError
 from evaluation.driven import Driven, evaluate_driven
+from evaluation.driving_sets import evaluate_set, read_driving_set, reader_of
 from evaluation.held_out import evaluate_held_out, find_scorer
 from evaluation.metrics import METRICS, TAKES
-from evaluation.networks import AvatarSpeaker
+from evaluation.networks import AvatarSpeaker, Speaker
 from evaluation.report import (
     TRUTH_METRICS,
+    SetScores,
     driven_table,
+    sets_text,
     table,
     terminal_table,
     viseme_metrics,
@@ -25,7 +28,7 @@ from evaluation.report import (
     write_side_by_side,
 )
 from evaluation.sync import SyncScorer
-from evaluation.truth import load_truth
+from evaluation.truth import Truth, load_truth
 from services.avatar import Avatar, open_avatar
 from services.container import build_services
 from services.errors import ServiceError
@@ -42,6 +45,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--drive", type=Path, nargs="+", default=[], metavar="SOUND", help="sounds to be said as well")
     parser.add_argument(
         "--drive_against", type=Path, nargs="+", default=[], metavar="NPZ", help="truth of each --drive, in that order"
+    )
+    parser.add_argument(
+        "--sets",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="driving sets of the presenter, with true frames",
     )
     parser.add_argument("--against", type=Path, metavar="NPZ", help="truth of the recording, if it was rendered")
     parser.add_argument("--out", type=Path, help="folder for the results (default: result/evaluation/NAME)")
@@ -61,7 +72,8 @@ def evaluate(options: argparse.Namespace) -> None:
     scorer = find_scorer(options.checkpoint_dir / options.name)
     truth = load_truth(options.against) if options.against else None
     out = options.out or Path("result") / "evaluation" / options.name
-    evaluation = evaluate_held_out(avatar, dataset, AvatarSpeaker(avatar, OnnxRuntime(options.device)), scorer, truth)
+    speaker = AvatarSpeaker(avatar, OnnxRuntime(options.device))
+    evaluation = evaluate_held_out(avatar, dataset, speaker, scorer, truth)
     columns = list(TAKES)
     _print(terminal_table(table(evaluation.scores, columns, METRICS), columns))
     if truth is not None:
@@ -69,11 +81,12 @@ def evaluate(options: argparse.Namespace) -> None:
         _print(terminal_table(table(evaluation.scores, columns, metrics), columns))
     _print("".join(f"note: {note}\n" for note in evaluation.notes))
     driven = evaluate_drives(options, scorer, out)
+    sets = evaluate_sets(options, avatar, dataset, speaker, scorer, truth, out)
     facts = describe(avatar, dataset, options)
     side_by_side = out / "side_by_side.mp4"
     write_side_by_side(side_by_side, evaluation, dataset.audio_S)
-    write_metrics(out / "metrics.json", evaluation, driven, facts)
-    write_report(out / "report.html", evaluation, driven, facts, side_by_side)
+    write_metrics(out / "metrics.json", evaluation, driven, facts, sets)
+    write_report(out / "report.html", evaluation, driven, facts, side_by_side, sets)
     _print(f"written: {out / 'report.html'}, {out / 'metrics.json'}, {side_by_side}\n")
 
 
@@ -91,6 +104,29 @@ def evaluate_drives(options: argparse.Namespace, scorer: SyncScorer | str, out: 
         _print(f"driven by {sound.name}\n{terminal_table(*driven_table(one))}")
         driven[sound.stem] = one
     return driven
+
+
+def evaluate_sets(
+    options: argparse.Namespace,
+    avatar: Avatar,
+    dataset: Dataset328,
+    speaker: Speaker,
+    scorer: SyncScorer | str,
+    truth: Truth | None,
+    out: Path,
+) -> list[SetScores]:
+    """Evaluate every folder of --sets, and print one table."""
+    found = [read_driving_set(folder) for folder in options.sets]
+    if not found:
+        return []
+    out.mkdir(parents=True, exist_ok=True)
+    reader = reader_of(dataset, truth) if truth is not None else None
+    sets = []
+    for number, one in enumerate(found, start=1):
+        _print(f"set {number} of {len(found)}: {one.name}")
+        sets.append(evaluate_set(one, avatar, dataset, speaker, scorer, reader, out / f"set_{one.name}.mp4"))
+    _print(sets_text(sets))
+    return sets
 
 
 def describe(avatar: Avatar, dataset: Dataset328, options: argparse.Namespace) -> dict[str, Any]:

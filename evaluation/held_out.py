@@ -43,6 +43,7 @@ class Evaluation:
     Attributes:
         scores: flat: `<take>.<metric>`.
         openings: per take the opening curve of the block.
+        landmarks: per take, in strip pixels.
         psnr_mouth_T: of the generated take.
         strips: per take the drawn strips.
         notes: what a reader has to know about the measurement.
@@ -54,6 +55,7 @@ class Evaluation:
     inner_THWC: NDArray[np.uint8]
     scores: dict[str, Value] = field(default_factory=dict)
     openings: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    landmarks: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     psnr_mouth_T: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     strips: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -142,6 +144,7 @@ def evaluate_held_out(
     mouth = picture.box_regions(mouth_boxes(landmarks[REAL], *strips[REAL].shape[1:3]), *strips[REAL].shape[1:3])
     result.psnr_mouth_T = picture.psnr_T(strips[GENERATED], strips[REAL], mouth)
     result.strips = {name: strips[name] for name in TAKES}
+    result.landmarks = {name: landmarks[name] for name in TAKES}
     result.notes = _notes(avatar, dataset, result, stretches)
     return result
 

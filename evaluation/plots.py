@@ -92,6 +92,26 @@ def driven_plot(opening: NDArray[np.float64], loudness: NDArray[np.float64], gat
     return _svg(figure)
 
 
+def confusion_plot(counts_VV: NDArray[np.int64], names: tuple[str, ...], take: str) -> str:
+    """Share of each true viseme (row) that was read as each viseme (column). SVG."""
+    kept = np.flatnonzero(counts_VV.sum(axis=1))
+    read = np.flatnonzero(counts_VV.sum(axis=0) + counts_VV.sum(axis=1))
+    share = counts_VV[kept][:, read] / counts_VV[kept].sum(axis=1, keepdims=True)
+    figure = Figure(figsize=(_WIDTH_IN / 2, _WIDTH_IN / 2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(share, cmap="Oranges", vmin=0, vmax=1)
+    axes.set_title(f"Visemes read off the {take} lips", loc="left", fontsize=10, color=_INK)
+    axes.set_xlabel("read", fontsize=9)
+    axes.set_ylabel("true", fontsize=9)
+    axes.set_xticks(range(len(read)), [names[v] for v in read], fontsize=8)
+    axes.set_yticks(range(len(kept)), [names[v] for v in kept], fontsize=8)
+    for row, column in np.argwhere(share >= 0.1):
+        value = share[row, column]
+        colour = "white" if value > 0.6 else _INK
+        axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+    return _svg(figure)
+
+
 def sample_frames(
     opening: NDArray[np.float64], psnr_T: NDArray[np.float64], silent_T: NDArray[np.bool_]
 ) -> dict[str, int]:

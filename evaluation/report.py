@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,14 @@ TRUTH_METRICS = (
     MetricInfo("truth_opening_lag_frames", "true opening: lag, frames", 0, "0", "positive is late"),
     MetricInfo("truth_closure_percent", "p, b, m that close, %", 1, "real", "lips within 2 mm of each other"),
 )
+_OF_SETS = ("psnr_mouth_db", "ssim_mouth", "sharpness_ratio", "silence_move_percent")
+_SYNC_OF_SETS = ("sync_offset_frames", "sync_confidence")
+SET_METRICS = (
+    *(info for info in METRICS if info.key in (*_OF_SETS, *_SYNC_OF_SETS)),
+    *TRUTH_METRICS,
+    MetricInfo("truth_viseme_percent", "visemes read right, %", 1, "real", "mean over visemes of frames read right"),
+)
+SET_TAKES = (GENERATED, REAL, SHUFFLED)
 DRIVEN_METRICS = (
     MetricInfo("opening_loudness_r", "opening with loudness: r", 3, "higher", "does the mouth open when it is loud"),
     MetricInfo("silence_move_percent", "moves in silence, % of frames", 1, "0", "silent frames off the rest level"),
@@ -53,6 +61,18 @@ class Row:
     info: MetricInfo
     cells: list[str]
     reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """What was measured on one driving set; the confusion counts (V, V) are per take, empty without a lip reader."""
+
+    name: str
+    frames: int
+    scores: dict[str, Value]
+    confusion: dict[str, NDArray[np.int64]]
+    viseme_names: tuple[str, ...]
+    video: Path
 
 
 def table(scores: Mapping[str, Value], columns: list[str], metrics: tuple[MetricInfo, ...]) -> list[Row]:
@@ -85,6 +105,28 @@ def driven_table(one: Driven) -> tuple[list[Row], list[str]]:
     return table(scores, columns, (*DRIVEN_METRICS, *visemes)), columns
 
 
+def sets_table(sets: Sequence[SetScores]) -> tuple[list[str], list[tuple[str, str, list[str]]]]:
+    """Heads, and for each set one line per take: (set, take, cells)."""
+    lines = []
+    for one in sets:
+        for take in SET_TAKES:
+            cells = [_cell(one.scores.get(f"{take}.{info.key}"), info.decimals) for info in SET_METRICS]
+            lines.append((one.name, take, cells))
+    return [info.label for info in SET_METRICS], lines
+
+
+def sets_text(sets: Sequence[SetScores]) -> str:
+    """`sets_table` for the terminal, columns by number with their names below."""
+    heads, lines = sets_table(sets)
+    width = max(len(name) for name, _, _ in lines)
+    numbers = "".join(f"{f'({i})':>8}" for i in range(1, len(heads) + 1))
+    rows = [f"{'':{width}}  {'':9}{numbers}"]
+    for name, take, cells in lines:
+        rows.append(f"{name:{width}}  {take:9}" + "".join(f"{cell:>8}" for cell in cells))
+    legend = "  ".join(f"({i}) {head}" for i, head in enumerate(heads, start=1))
+    return "\n".join([*rows, legend]) + "\n"
+
+
 def terminal_table(rows: list[Row], columns: list[str]) -> str:
     """The table as text; reasons for missing numbers below it, each once."""
     label_width = max([len(row.info.label) for row in rows], default=0)
@@ -98,7 +140,13 @@ def terminal_table(rows: list[Row], columns: list[str]) -> str:
     return "\n".join([*lines, *(f"{_DASH} {reason}" for reason in reasons)]) + "\n"
 
 
-def write_metrics(path: Path, evaluation: Evaluation, driven: Mapping[str, Driven], facts: Mapping[str, Any]) -> None:
+def write_metrics(
+    path: Path,
+    evaluation: Evaluation,
+    driven: Mapping[str, Driven],
+    facts: Mapping[str, Any],
+    sets: Sequence[SetScores] = (),
+) -> None:
     """Write metrics.json in one step; a missing number is null, its reason under `<key>.why`."""
     document = {
         "schema": SCHEMA,
@@ -107,6 +155,7 @@ def write_metrics(path: Path, evaluation: Evaluation, driven: Mapping[str, Drive
         **facts,
         "metrics": flatten(evaluation.scores, len(evaluation.frames_T)),
         "driven": {name: flatten(one.scores, len(one.opening_T)) for name, one in driven.items()},
+        "sets": {one.name: flatten(one.scores, one.frames) for one in sets},
         "notes": [*evaluation.notes, *(note for one in driven.values() for note in one.notes)],
     }
     write_text(path, json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
@@ -138,9 +187,14 @@ def write_side_by_side(path: Path, evaluation: Evaluation, audio_S: NDArray[np.f
 
 
 def write_report(
-    path: Path, evaluation: Evaluation, driven: Mapping[str, Driven], facts: Mapping[str, Any], side_by_side: Path
+    path: Path,
+    evaluation: Evaluation,
+    driven: Mapping[str, Driven],
+    facts: Mapping[str, Any],
+    side_by_side: Path,
+    sets: Sequence[SetScores] = (),
 ) -> None:
-    """Write the HTML report; pictures and videos are inside it."""
+    """Write the HTML report; pictures and videos are inside it, but for the sets' videos, which lie beside it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -166,6 +220,10 @@ def write_report(
         samples=_samples(evaluation),
         video=data_uri(side_by_side.read_bytes(), "video/mp4"),
         driven=[_driven_section(name, one) for name, one in driven.items()],
+        sets=[(one.name, one.video.name) for one in sets],
+        sets_heads=sets_table(sets)[0],
+        sets_lines=sets_table(sets)[1],
+        confusion_svgs=[plots.confusion_plot(counts, names, take) for take, counts, names in _confusions(sets)],
     )
     write_text(path, html)
 
@@ -191,6 +249,15 @@ def headline(scores: Mapping[str, Value]) -> list[tuple[str, str, str]]:
 def data_uri(data: bytes, kind: str) -> str:
     """Bytes as a URI that needs no file."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _confusions(sets: Sequence[SetScores]) -> list[tuple[str, NDArray[np.int64], tuple[str, ...]]]:
+    """Confusion counts over all sets, for the drawn and the filmed take."""
+    known = [one for one in sets if one.confusion]
+    if not known:
+        return []
+    counts = {take: np.sum([one.confusion[take] for one in known], axis=0) for take in (GENERATED, REAL)}
+    return [(take, total, known[0].viseme_names) for take, total in counts.items()]
 
 
 def _driven_section(name: str, one: Driven) -> dict[str, Any]:

@@ -22,15 +22,21 @@ from evaluation.value import Value, known, unknown
 
 Floats = NDArray[np.float64]
 
-# The truth's key point -> the face mesh's landmark. Left and right are the presenter's own.
-KEY_POINTS = {"lip_in_up": 13, "lip_in_lo": 14, "corner_l": 291, "corner_r": 61, "lip_out_up": 0, "chin": 152}
+# The truth's key point -> the face mesh's landmark: inner lips above, at the person's left, below, at the right;
+# outer lips above and below; chin.
+KEY_POINTS = {
+    "lip_inner_0": 13, "lip_inner_3": 291, "lip_inner_6": 14, "lip_inner_9": 61,
+    "lip_outer_0": 0, "lip_outer_8": 17, "chin": 152,
+}  # fmt: skip
+EYES = ("eye_left", "eye_right")
 IRISES = (468, 473)
 BILABIALS = frozenset("pbm")
-CLOSED_MM = 2.0  # the presenter's own lips come to 0.7-1.7 mm in p, b, m
+CLOSED_MM = 2.0  # true lips touch in p, b, m; this is what blur and the detector may add to nothing
+_OPEN = 0.02  # of the eyes' distance: an opening that tells how many millimetres one unit is
 _DOMINANT = 0.6  # viseme weight from which a frame counts as that viseme
 _MIN_VISEME_FRAMES = 3
-_ARRAYS = ("keypoint_names", "keypoints_px", "eye_centres_px", "mouth_open_px", "mouth_open_mm",
-           "phones", "phone_start", "phone_end", "viseme_names", "visemes")  # fmt: skip
+_ARRAYS = ("keypoint_names", "keypoints_px", "mouth_open_px", "mouth_open_mm",
+           "phones", "phone_start_s", "phone_stop_s", "viseme_names", "visemes")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Truth:
     """What is known about every frame of a rendered recording (T frames at 25/s).
 
     `points_TP2` are px of the rendered frame, P in the order of KEY_POINTS; `phones` are (label, start_s, end_s).
+    `mm_per_unit` is NaN if the mouth never opens.
     """
 
     points_TP2: Floats
@@ -69,21 +76,27 @@ def load_truth(path: Path) -> Truth:
     if float(arrays.get("fps", FPS)) != FPS:
         raise ValueError(f"{path} is truth at {arrays['fps']} fps, expected {FPS}; render the recording at {FPS}")
     names = [str(name) for name in arrays["keypoint_names"]]
-    absent = [name for name in KEY_POINTS if name not in names]
+    absent = [name for name in (*KEY_POINTS, *EYES) if name not in names]
     if absent:
         raise ValueError(f"{path} has no key point {', '.join(absent)} (there: {', '.join(names)})")
-    eyes = np.linalg.norm(np.diff(arrays["eye_centres_px"].astype(np.float64), axis=1)[:, 0], axis=1)
+    left, right = (arrays["keypoints_px"][:, names.index(name)].astype(np.float64) for name in EYES)
+    eyes = np.linalg.norm(left - right, axis=1)
     opening = arrays["mouth_open_px"] / eyes
-    phones = zip(arrays["phones"], arrays["phone_start"], arrays["phone_end"], strict=True)
+    phones = zip(arrays["phones"], arrays["phone_start_s"], arrays["phone_stop_s"], strict=True)
     return Truth(
         points_TP2=arrays["keypoints_px"][:, [names.index(name) for name in KEY_POINTS]].astype(np.float64),
         eyes_T=eyes,
         opening_T=opening.astype(np.float64),
-        mm_per_unit=float(np.median(arrays["mouth_open_mm"] / np.maximum(opening, 1e-6))),
+        mm_per_unit=_mm_per_unit(opening, arrays["mouth_open_mm"]),
         phones=tuple((str(label), float(start), float(end)) for label, start, end in phones),
         viseme_names=tuple(str(name) for name in arrays["viseme_names"]),
         visemes_TV=arrays["visemes"].astype(np.float64),
     )
+
+
+def _mm_per_unit(opening_T: Floats, opening_mm_T: NDArray[np.floating]) -> float:
+    opened = opening_T > _OPEN
+    return float(np.median(opening_mm_T[opened] / opening_T[opened])) if opened.any() else float("nan")
 
 
 def opening_over_eyes_T(landmarks_TK2: NDArray[np.floating]) -> Floats:
@@ -110,7 +123,7 @@ def score_openings(
     dominant_T = np.where(truth.visemes_TV.max(axis=1) >= _DOMINANT, truth.visemes_TV.argmax(axis=1), -1)[frames_T]
     for index, name in enumerate(truth.viseme_names):
         frames = opening_T[(dominant_T == index) & np.isfinite(opening_T)]
-        if len(frames) >= _MIN_VISEME_FRAMES:
+        if len(frames) >= _MIN_VISEME_FRAMES and np.isfinite(truth.mm_per_unit):
             scores[f"truth_opening_mm_{name}"] = known(float(frames.mean() * truth.mm_per_unit))
     return scores
 

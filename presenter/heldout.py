@@ -1,7 +1,8 @@
 """Driving sets that no recording can have: unseen words and voices together with the true frames.
 
-Each set is a folder with `driving.wav` (16 kHz), `truth.mp4`, `ground_truth.npz` and `set.json`; the sets whose sound
-was only made worse point to the clean set's frames instead.
+Each set is a folder with `driving.wav` (16 kHz), `truth.mp4`, `ground_truth.npz` and `set.json`. Sets that must look
+alike share their frames: a sound that was only made worse looks as the clean one does, and whatever is no speech looks
+like silence.
 """
 
 from __future__ import annotations
@@ -21,20 +22,28 @@ from presenter.speech import SAMPLE_RATE_HZ, Phone, speaker
 from presenter.timeline import FPS, Timeline, read_sentences, speak_text
 
 TEXT = Path(__file__).parent / "heldout.txt"
-DURATION_S = 24.0
+DURATION_S = 20.0
 SILENCE_S = 1.0
 
 
 @dataclass(frozen=True)
 class DrivingSet:
-    """How a set is made: spoken by a voice, a worse copy of the set `clean`, or a sound without speech."""
+    """How a set is made: spoken by a voice, a worse copy of the set `same_voice`, or a sound without speech."""
 
     voice: str = ""
     rate: float = 1.0
     damage: str = ""
     sound: str = ""
 
+    @property
+    def frames_of(self) -> str:
+        """The set whose frames this one shows; empty if it has its own."""
+        if self.damage:
+            return CLEAN
+        return "" if self.sound in ("", SILENCE) else SILENCE
 
+
+CLEAN, SILENCE = "same_voice", "silence"
 SETS: Mapping[str, DrivingSet] = {
     "same_voice": DrivingSet("flite:slt"),
     "faster": DrivingSet("flite:slt", rate=1.3),
@@ -48,12 +57,11 @@ SETS: Mapping[str, DrivingSet] = {
     "voice_scotland": DrivingSet("espeak:en-gb-scotland"),
     "noisy": DrivingSet(damage="noise"),
     "reverberant": DrivingSet(damage="reverb"),
-    "silence": DrivingSet(sound="silence"),
+    SILENCE: DrivingSet(sound=SILENCE),
     "humming": DrivingSet(sound="humming"),
     "breath": DrivingSet(sound="breath"),
     "music": DrivingSet(sound="music"),
 }
-CLEAN = "same_voice"
 
 
 def timeline_of(name: str, seed: int) -> Timeline:
@@ -76,10 +84,12 @@ def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     timeline = timeline_of(name, settings.seed)
     truth = folder / "truth.mp4"
-    if made.damage:
-        truth = folder.parent / CLEAN / "truth.mp4"
+    if made.frames_of:
+        truth = folder.parent / made.frames_of / "truth.mp4"
         if not truth.is_file():
-            raise FileNotFoundError(f"{truth} is not there: the set {name!r} uses its frames; make {CLEAN!r} first")
+            raise FileNotFoundError(
+                f"{truth} is not there: the set {name!r} uses its frames; make {made.frames_of!r} first"
+            )
     else:
         recording = Recording(truth, timeline, replace(settings, voice=made.voice or f"sound:{made.sound}"))
         recording.prepare()
@@ -87,7 +97,7 @@ def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
         recording.join()
     driving = _damaged(timeline.pcm_S, made.damage, np.random.default_rng([settings.seed, 4]))
     video.write_wav(folder / "driving.wav", driving)
-    relative = Path("..") / CLEAN if made.damage else Path()
+    relative = Path("..") / made.frames_of if made.frames_of else Path()
     facts = {
         "schema": "avatar328/driving_set/1",
         "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,12 @@ class Material:
     frames_THWC: NDArray[np.uint8]
 
 
+def true_eyes(truth: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Centres of the eyeballs, px (T, 2, 2): the person's left one, then the right one."""
+    names = list(truth["keypoint_names"])
+    return truth["keypoints_px"][:, [names.index("eye_left"), names.index("eye_right")]]
+
+
 @cache
 def material(first: int = 40, count: int = 100) -> Material:
     """Frames [first, first + count) of the presenter video."""
@@ -47,11 +54,13 @@ def material(first: int = 40, count: int = 100) -> Material:
                 strips.append(crop[top : top + 192, INNER_OFFSET_PX : INNER_OFFSET_PX + 320])
     names = list(truth["keypoint_names"])
     points = truth["keypoints_px"][first : first + count] * SCALE + (SHIFT_X, SHIFT_Y)
-    lips = points[:, [names.index(n) for n in ("lip_in_up", "lip_in_lo", "corner_l", "corner_r", "lip_out_up")]]
+    lips = points[
+        :, [names.index(n) for n in ("lip_inner_0", "lip_inner_6", "lip_inner_3", "lip_inner_9", "lip_outer_0")]
+    ]
     lips = lips - (INNER_OFFSET_PX, top)
     low, high = lips.min(axis=1) - 8, lips.max(axis=1) + 14
     boxes = np.concatenate([low, high], axis=1).astype(np.int64).clip(0, [320, 192, 320, 192])
-    eyes = np.linalg.norm(np.diff(truth["eye_centres_px"], axis=1)[:, 0], axis=1)
+    eyes = np.linalg.norm(np.diff(true_eyes(truth), axis=1)[:, 0], axis=1)
     opening = (truth["mouth_open_px"] / eyes)[first : first + count]
     return Material(np.stack(strips), boxes, opening.astype(np.float64), np.stack(frames))
 

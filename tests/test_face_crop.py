@@ -26,6 +26,7 @@ from data_prep.face_crop import (
 from data_prep.landmarks import Tracked, follow_face
 from data_prep.recipe_328 import CHIN_Y, CROP_PX, SUBNASALE_XY
 from data_prep.video import FrameWriter, iter_rgb
+from tests.metrics_material import true_eyes
 
 FRAMES = 150
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -70,7 +71,7 @@ def test_face_lies_where_the_recipe_says(
 def test_true_eyes_stand_still_in_the_crop(affines: tuple[NDArray[np.float32], NDArray[np.float32]]) -> None:
     """Measured against the scene that the presenter was rendered from, not against our own landmarks."""
     with np.load(REPOSITORY / "tests" / "data" / "presenter_ground_truth.npz") as truth:
-        eyes = truth["eye_centres_px"][:FRAMES].mean(axis=1, keepdims=True)
+        eyes = true_eyes(truth)[:FRAMES].mean(axis=1, keepdims=True)
     trembling = {}
     for name, affine in zip(("raw", "steady"), affines, strict=True):
         steps = np.diff(moved(affine, eyes)[:, 0], axis=0)

@@ -15,6 +15,7 @@ from data_prep.face_mesh import quiet_stderr
 from data_prep.landmarks import LEAVES_FRAME, NO_FACE, TOO_SMALL, follow_face
 from data_prep.pose import head_pose
 from data_prep.video import iter_rgb
+from tests.metrics_material import true_eyes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FRAMES = 60
@@ -29,7 +30,7 @@ def frames() -> list[NDArray[np.uint8]]:
 @pytest.fixture(scope="module")
 def truth() -> dict[str, NDArray[np.float32]]:
     with np.load(REPOSITORY / "tests" / "data" / "presenter_ground_truth.npz") as file:
-        return {key: file[key][:FRAMES] for key in ("eye_centres_px", "keypoints_px", "head_pitch_yaw_roll")}
+        return {"eyes": true_eyes(file)[:FRAMES], "turn": file["head_pitch_yaw_roll_rad"][:FRAMES]}
 
 
 def eyes(landmarks_TK2: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -39,11 +40,11 @@ def eyes(landmarks_TK2: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_landmarks_lie_on_the_true_face(frames: list[NDArray[np.uint8]], truth: dict[str, NDArray[np.float32]]) -> None:
     tracked = follow_face(frames)
     assert tracked.valid_T.all() and tracked.second_face_frames == 0
-    error = np.linalg.norm(eyes(tracked.landmarks_TK2) - truth["eye_centres_px"], axis=-1)
+    error = np.linalg.norm(eyes(tracked.landmarks_TK2) - truth["eyes"], axis=-1)
     assert np.median(error) < 5  # of an eye distance of 82 px
     assert tracked.width_T == pytest.approx(188, abs=15)
     pose = head_pose(tracked.landmarks_TK2, tracked.valid_T, 512, 512)
-    true_yaw = np.degrees(truth["head_pitch_yaw_roll"][:, 1])
+    true_yaw = np.degrees(truth["turn"][:, 1])
     assert np.corrcoef(pose[:, 1], true_yaw)[0, 1] > 0.6
     assert np.abs(pose[:, 1] - true_yaw - np.median(pose[:, 1] - true_yaw)).max() < 3
 

@@ -28,7 +28,7 @@ def phrase(presenter_video: Path, speech: NDArray[np.float32]) -> tuple[float, f
     """Start of the first phone and end of the last, in seconds."""
     truth = np.load(presenter_video.with_name("presenter_ground_truth.npz"), allow_pickle=False)
     spoken = ~np.isin(truth["phones"], ["pau", "sil"])
-    return float(truth["phone_start"][spoken].min()), float(truth["phone_end"][spoken].max())
+    return float(truth["phone_start_s"][spoken].min()), float(truth["phone_stop_s"][spoken].max())
 
 
 def noise(samples: int, rms: float, colour: str = "white", seed: int = 0) -> NDArray[np.float64]:
