@@ -71,7 +71,8 @@ class Renderer:
         self._noise.build_mipmaps()
         self._noise.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
         self._screen = {n: context.vertex_array(self._programs[n], []) for n in ("backdrop", "resolve")}
-        self._hair_width = 0.42 / (FOCAL * size_px * SUPERSAMPLING / 2)
+        # Without multi-samples a thinner ribbon misses pixels and breaks up.
+        self._hair_width = (0.42 if samples else 0.55) / (FOCAL * size_px * SUPERSAMPLING / 2)
         for program in self._programs.values():
             set_uniforms(program, self._constants())
         self._bake_open_sky()
@@ -137,7 +138,7 @@ class Renderer:
             mesh.draw()
 
     def _draw_strands(self) -> None:
-        """Hair first; brows and lashes are blended over the skin behind them."""
+        """Hair first; brows and lashes are blended over the skin behind them, none of them hiding another."""
         program, head = self._programs["strand"], self.scene.matrices["head"]
         self._context.enable(moderngl.BLEND)
         for strands, matrix, colour, shading, width in (
@@ -157,7 +158,9 @@ class Renderer:
                     "points_per_strand": strands.points_per_strand,
                 },
             )
+            self._target.depth_mask = strands is self.scene.hair
             strands.draw()
+        self._target.depth_mask = True
         self._context.disable(moderngl.BLEND)
 
     def _read(self) -> NDArray[np.uint8]:

@@ -7,6 +7,14 @@
     +- TemplateRangeError       a start frame outside the avatar's template
     +- ModelRuntimeError        a network could not be loaded or run on this machine
     +- VideoWriteError          the result could not be written
+    +- TextRejectedError        a text with nothing to say, too long, or at a speed no voice has
+    +- VoiceNotFoundError       no voice of that name
+    +- SpeechError              the engine failed, or a voice could not be fetched
+    +- UploadRejectedError      an upload whose sound cannot be read
+    +- TooMuchError             an upload that is too large or too long
+    +- ConsentMissingError      a server that others can reach may not show this avatar
+    +- BusyError                all places are taken; try again soon
+    +- StalledError             a client stopped taking what it had asked for
 
 Names that do not fit the pattern and recordings that cannot be decoded raise the errors of `data_prep.errors`.
 Everything else is a fault of the program and is not caught.
@@ -41,3 +49,35 @@ class ModelRuntimeError(ServiceError):
 
 class VideoWriteError(ServiceError):
     """The video file could not be written."""
+
+
+class TextRejectedError(ServiceError, ValueError):
+    """The text cannot be spoken as asked."""
+
+
+class VoiceNotFoundError(ServiceError):
+    """There is no voice of that name on this machine."""
+
+
+class SpeechError(ServiceError):
+    """Text-to-speech failed."""
+
+
+class UploadRejectedError(ServiceError):
+    """The upload is not of a kind whose sound is read."""
+
+
+class TooMuchError(ServiceError):
+    """The upload is larger or longer than this server takes."""
+
+
+class ConsentMissingError(ServiceError):
+    """The avatar shows a person of whose consent nothing is recorded, and others can reach this server."""
+
+
+class BusyError(ServiceError):
+    """Every place for such work is taken."""
+
+
+class StalledError(ServiceError):
+    """A client kept its stream open without reading it."""

@@ -5,7 +5,7 @@ Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,3 +76,70 @@ class ModelProvider(Protocol):
 
     def open(self, name: str) -> AvatarModel:
         """Load an avatar, or return it if it is loaded already."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AudioChunk:
+    """A piece of speech, as soon as an engine has it.
+
+    `pcm_S` is float32 mono in [-1, 1] at `sample_rate_hz`, a multiple of 25, the same for a whole utterance.
+    `sentence` is what is said, for captions; `starts_sentence` marks its first chunk.
+    """
+
+    pcm_S: NDArray[np.float32]
+    sample_rate_hz: int
+    sentence: str
+    starts_sentence: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice that can be asked for by name."""
+
+    name: str  # "flite:slt", "espeak:en-gb", "piper:en_US-lessac-medium"
+    engine: str  # "piper", "flite" or "espeak"
+    language: str  # BCP 47, for example "en-GB"
+    label: str  # for people
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStatus:
+    """Which engine speaks, and why not the preferred one."""
+
+    engine: str
+    default_voice: str
+    fallback_reason: str | None
+
+
+class TTSService(Protocol):
+    """Text to speech, sentence by sentence."""
+
+    def voices(self) -> Sequence[Voice]:
+        """Every voice of this machine, the default one first."""
+
+    def status(self) -> SpeechStatus:
+        """Which engine speaks."""
+
+    def check(self, text: str, voice: str | None = None, speed: float = 1.0) -> None:
+        """Raise what `synthesize` would raise before its first chunk; cheap.
+
+        Raises:
+            TextRejectedError: nothing in it can be spoken, it is too long, or the speed is outside its range.
+            VoiceNotFoundError: there is no such voice.
+        """
+
+    def synthesize(
+        self, text: str, voice: str | None = None, speed: float = 1.0
+    ) -> Generator[AudioChunk, None, None]:
+        """Speak; the first chunk comes before the last sentence is begun.
+
+        Closing the generator stops the engine. Safe to call from any thread, several at a time.
+
+        Args:
+            text: plain text; markup is read as text without its tags.
+            voice: one of `voices`; None is the default one.
+            speed: 1 is the voice's own, 2 twice as fast.
+        Raises:
+            TextRejectedError, VoiceNotFoundError: see `check`; at the call, not at the first chunk.
+            SpeechError: every engine that may speak this voice failed.
+        """
