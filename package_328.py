@@ -44,9 +44,10 @@ from services.avatar_manifest import (
 from services.errors import BrokenAvatarError
 from training.export import export_generator, max_abs_error
 from training.generator import Generator
-from training.packaging import Template, choose_template, copy_frames, template_track
+from training.packaging import LONGEST_TEMPLATE_S, Template, choose_template, copy_frames, template_track
 from training.references import build_pools
 from training.sound import load_front_end, mel_config
+from training.weights import store_as_int8
 
 log = logging.getLogger("package_328")
 
@@ -66,6 +67,13 @@ def parse_options(arguments: list[str] | None = None) -> configargparse.Namespac
     parser.add("--dataset_dir", type=Path, default=Path("dataset"))
     parser.add("--checkpoint_dir", type=Path, default=Path("checkpoint"))
     parser.add("--avatars_dir", type=Path, default=Path("avatars"))
+    parser.add(
+        "--weights",
+        choices=("int8", "float32"),
+        default="int8",
+        help="how they are stored: a quarter of the space, or exact",
+    )
+    parser.add("--template_s", type=float, default=LONGEST_TEMPLATE_S, help="longest template, seconds")
     parser.add("--no_evaluation", action="store_true", help="skip the held-out metrics")
     return parser.parse_args(arguments)
 
@@ -95,14 +103,14 @@ def package(options: configargparse.Namespace) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        template = choose_template(dataset)
+        template = choose_template(dataset, options.template_s)
         log.info("template: frames %d..%d of %d", template.start, template.stop, len(dataset.valid_T))
         copy_frames(dataset.frames_path, folder / FRAMES_FILE, template.start, template.stop)
         references = _references(dataset, template)
         np.savez_compressed(folder / TRACK_FILE, allow_pickle=False, **template_track(dataset, template, references))
         _write_poster(folder, dataset, template)
         log.info("exporting to ONNX and comparing with torch")
-        errors = _export(checkpoint, dataset, template, references, folder)
+        errors = _export(checkpoint, dataset, template, references, folder, options.weights)
         manifest = seal_avatar(folder, _facts(options, dataset, checkpoint, template, errors, consent))
         if not options.no_evaluation:
             log.info("measuring the held-out block")
@@ -127,10 +135,12 @@ def _export(
     template: Template,
     references: NDArray[np.int64],
     folder: Path,
+    weights: str,
 ) -> dict[str, float]:
     """Export the three graphs; largest absolute error of each against torch on real crops and sound.
 
-    The decoder's output are bytes: its error is in levels of 255.
+    The decoder's output are bytes: its error is in levels of 255. Weights stored as int8 add `int8_psnr_db`: how
+    close the whole chain's pictures come to those of the exact weights.
     """
     generator = Generator.from_configs(checkpoint)
     generator.load_state_dict(checkpoint["generator"])
@@ -150,14 +160,38 @@ def _export(
         },
     }
     errors: dict[str, float] = {}
+    exact = _chain(folder, inputs, modules, errors)
+    if weights == "int8":
+        for file in modules:
+            store_as_int8(folder / file)
+        stored = _chain(folder, inputs)
+        errors["int8_psnr_db"] = round(_psnr_db(stored, exact), 1)
+        log.info("  stored as int8: pictures within %.1f dB of the exact ones", errors["int8_psnr_db"])
+    return errors
+
+
+def _chain(
+    folder: Path,
+    inputs: dict[str, dict[str, NDArray[Any]]],
+    modules: dict[str, torch.nn.Module] | None = None,
+    errors: dict[str, float] | None = None,
+) -> NDArray[np.uint8]:
+    """Run the graphs one on the other's output; with `modules`, note each graph's error against torch."""
     outputs: dict[str, NDArray[Any]] = {}
     for file in ("unet_encoder.onnx", "audio_encoder.onnx", "unet_decoder.onnx"):
         session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
         given = inputs.get(file) or {i.name: outputs[i.name] for i in session.get_inputs()}
-        errors[file] = max_abs_error(modules[file], partial(session.run, None), given)
         outputs |= dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
-        log.info("  %s: max abs error %.2g", file, errors[file])
-    return errors
+        if modules is not None and errors is not None:
+            errors[file] = max_abs_error(modules[file], partial(session.run, None), given)
+            log.info("  %s: max abs error %.2g", file, errors[file])
+    return outputs["patch_BHWC"]
+
+
+def _psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of two pictures; at most 100."""
+    error = float(np.square(a.astype(np.float64) - b).mean())
+    return 10 * float(np.log10(255**2 / max(error, 255**2 * 1e-10)))
 
 
 def _write_poster(folder: Path, dataset: Dataset328, template: Template) -> None:
@@ -190,6 +224,7 @@ def _facts(
             "torch": torch.__version__,
             "onnxruntime": onnxruntime.__version__,
             "training_steps": checkpoint["step"],
+            "weights": options.weights,
         },
         "consent": None if consent is None else asdict(consent),
         "synthetic": bool(options.synthetic),

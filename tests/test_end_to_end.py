@@ -60,6 +60,7 @@ def test_the_avatar_is_complete_and_says_what_it_is(workplace: Path) -> None:
     errors = avatar.manifest.onnx_max_abs_error
     assert errors["unet_encoder.onnx"] < 1e-3 and errors["audio_encoder.onnx"] < 1e-3
     assert errors["unet_decoder.onnx"] <= 1  # of 255 levels
+    assert errors["int8_psnr_db"] > 45 and avatar.manifest.versions["weights"] == "int8"
     assert avatar.manifest.metrics["generated.psnr_mouth_db"] > 12
     assert avatar.manifest.metrics["test_frames"] > 40
     assert sorted(p.name for p in (workplace / "avatars").iterdir()) == [NAME]

@@ -16,7 +16,7 @@ from data_prep.dataset_328 import Dataset328
 from data_prep.recipe_328 import FPS
 
 GOP_FRAMES = 25  # the closed groups of pictures of a dataset's frames.mp4
-LONGEST_TEMPLATE_S = 40
+LONGEST_TEMPLATE_S = 40.0
 _SMOOTHING_S = 1.0
 
 
@@ -32,12 +32,15 @@ class Template:
     stop: int
 
 
-def choose_template(dataset: Dataset328) -> Template:
-    """The longest stretch (up to 40 s) of whole GOPs in one clip with a face in every frame; the calmest of equals.
+def choose_template(dataset: Dataset328, longest_s: float = LONGEST_TEMPLATE_S) -> Template:
+    """The longest stretch of whole GOPs in one clip with a face in every frame; the calmest of equals.
 
+    Args:
+        longest_s: no longer than this; at least one GOP.
     Raises:
         NoTemplateError: there is not one second of it.
     """
+    most_gops = max(1, int(longest_s * FPS) // GOP_FRAMES)
     motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)
     best: tuple[float, Template] | None = None
     for clip_start, clip_stop in dataset.clips:
@@ -48,9 +51,7 @@ def choose_template(dataset: Dataset328) -> Template:
         ]
         for begin in range(len(whole)):
             length = 0
-            while (
-                begin + length < len(whole) and whole[begin + length] and length * GOP_FRAMES < LONGEST_TEMPLATE_S * FPS
-            ):
+            while begin + length < len(whole) and whole[begin + length] and length < most_gops:
                 length += 1
             if length == 0:
                 continue
