@@ -129,7 +129,7 @@ def _own(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.base is None or array.base.nbytes == array.nbytes else array.copy()
 
 
-def _join(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _join(arrays: list[NDArray[np.float16]]) -> NDArray[np.float16]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
@@ -143,7 +143,7 @@ def _check_graphs(avatar: Avatar, audio: Graph, encoder: Graph, decoder: Graph) 
     features = {spec.name: spec for spec in encoder.outputs}
     widths = {spec.name: spec.shape[-1] for spec in audio.outputs}
     feature_shapes = {
-        name: (np.float32, features[name].shape if name in features else (None,) * 4) for name in FEATURES
+        name: (np.float16, features[name].shape if name in features else (None,) * 4) for name in FEATURES
     }
     embedding = {"embedding_BD": (np.float32, (None, widths.get("embedding_BD")))}
     picture = (np.uint8, (None, INNER_PX, INNER_PX, 3))

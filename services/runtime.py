@@ -29,7 +29,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 _CPU_BATCH: Final = 1
 _CUDA_BATCH: Final = 4
-_NUMPY_TYPES: Final[dict[str, type]] = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
+_NUMPY_TYPES: Final[dict[str, type]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
 
 
 @dataclass(frozen=True, slots=True)

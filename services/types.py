@@ -16,7 +16,7 @@ from data_prep.recipe_328 import FPS
 from services.avatar import Avatar
 
 # What the encoder knows of one template frame: graph output name -> (1, C, H, W).
-Features = Mapping[str, NDArray[np.float32]]
+Features = Mapping[str, NDArray[np.float16]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -76,7 +76,7 @@ class _Graph:
 
 def _feature_infos() -> list[tuple[str, int, list[Any]]]:
     return [
-        (name, TensorProto.FLOAT, ["B", width, rows, rows * 5 // 3])
+        (name, TensorProto.FLOAT16, ["B", width, rows, rows * 5 // 3])
         for name, width, rows in zip(FEATURES, _WIDTHS, _ROWS, strict=True)
     ]
 
@@ -104,7 +104,8 @@ def write_unet_encoder(path: Path) -> None:
     for name, width, rows in zip(FEATURES, _WIDTHS, _ROWS, strict=True):
         x, channels = graph.conv(x, channels, width, stride=2), width
         top, end = np.array([rows * 2 // 3]), np.array([rows * 5 // 3])
-        graph.node("Slice", x, *map(graph.constant, (top, end, np.array([2]))), output=name)
+        lower = graph.node("Slice", x, *map(graph.constant, (top, end, np.array([2]))))
+        graph.node("Cast", lower, to=TensorProto.FLOAT16, output=name)
     pictures = [("target_BHWC", TensorProto.UINT8, ["B", 320, 320, 3])]
     pictures += [("references_BHWC", TensorProto.UINT8, ["B", 320, 320, 9])]
     graph.save(path, pictures, _feature_infos())
@@ -113,11 +114,12 @@ def write_unet_encoder(path: Path) -> None:
 def write_unet_decoder(path: Path) -> None:
     graph = _Graph(3)
     bias = graph.node("MatMul", "embedding_BD", graph.weight(_EMBEDDING, _WIDTHS[-1], std=1.0))
-    x = graph.node("Add", FEATURES[-1], graph.node("Unsqueeze", bias, graph.constant(np.array([2, 3]))))
+    features = [graph.node("Cast", name, to=TensorProto.FLOAT) for name in FEATURES]
+    x = graph.node("Add", features[-1], graph.node("Unsqueeze", bias, graph.constant(np.array([2, 3]))))
     for i in range(len(_WIDTHS) - 1, 0, -1):
         scales = graph.constant(np.array([1, 1, 2, 2], np.float32))
         x = graph.node("Resize", graph.conv(x, _WIDTHS[i], _WIDTHS[i - 1]), "", scales, mode="nearest")
-        x = graph.node("Add", x, FEATURES[i - 1])
+        x = graph.node("Add", x, features[i - 1])
     x = graph.node("Conv", x, graph.weight(16, _WIDTHS[0], 3, 3), pads=[1, 1, 1, 1])
     drawn = graph.node("Sigmoid", graph.node("DepthToSpace", x, blocksize=2))
     low, high = (np.repeat(a[None, None, PATCH_TOP_PX:], 4, axis=1) for a in alpha_bounds())
