@@ -63,9 +63,9 @@ class LoadedAvatar:
         self.template = TemplateVideo(
             avatar.folder / FRAMES_FILE, manifest.frames, manifest.width, manifest.height, template_bytes
         )
-        self._audio = runtime.load(avatar.folder / AUDIO_ENCODER_FILE)
+        self._decoder = runtime.load(avatar.folder / UNET_DECODER_FILE)  # first: a self-test of the runtime takes it
         self._encoder = runtime.load(avatar.folder / UNET_ENCODER_FILE)
-        self._decoder = runtime.load(avatar.folder / UNET_DECODER_FILE)
+        self._audio = runtime.load(avatar.folder / AUDIO_ENCODER_FILE)
         _check_graphs(avatar, self._audio, self._encoder, self._decoder)
         inner_3HWC = avatar.references_3HWC[:, _INNER, _INNER]
         self._references_1HWC = np.ascontiguousarray(np.concatenate(inner_3HWC, axis=-1)[None])

@@ -1,0 +1,106 @@
+"""OpenVINO on the CPU: where the processor multiplies bfloat16, twice as fast as ONNX Runtime at an error nobody sees.
+
+One thread per request and as many requests at a time as there are threads: concurrent sessions then share the
+processor without waiting for one another at barriers. Every request has its own input and output memory.
+"""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from services.errors import ModelRuntimeError
+from services.runtime import Arrays, TensorSpec
+
+Precision = Literal["bf16", "f32"]
+_NUMPY_TYPES: Final = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
+
+
+class OpenVinoRuntime:
+    """Loads networks for the CPU."""
+
+    def __init__(self, precision: Precision, threads: int) -> None:
+        """Remember the choices; nothing is loaded yet.
+
+        Args:
+            precision: what the kernels compute in; inputs, outputs and weights on disk stay as they are.
+            threads: requests that may run at a time, each on one thread.
+        """
+        self.precision = precision
+        self._threads = threads
+        self._core = openvino.Core()
+
+    @property
+    def computes_bf16(self) -> bool:
+        """Whether this processor multiplies bfloat16; elsewhere it would only be emulated."""
+        return "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    def load(self, path: Path) -> OpenVinoGraph:
+        """Load a network.
+
+        Raises:
+            ModelRuntimeError: OpenVINO refuses the file.
+        """
+        options = {
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": self._threads,
+            "ENABLE_CPU_PINNING": False,  # two processes would be pinned to the same core
+        }
+        try:
+            model = self._core.read_model(str(path))
+            specs = tuple(tuple(_spec(port) for port in ports) for ports in (model.inputs, model.outputs))
+            model.reshape({port.any_name: _one_row(port.partial_shape) for port in model.inputs})
+            compiled = self._core.compile_model(model, "CPU", options)
+            requests = [compiled.create_infer_request() for _ in range(self._threads)]
+        except Exception as error:  # OpenVINO raises RuntimeError for everything
+            raise ModelRuntimeError(f"OpenVINO {openvino.__version__} cannot load {path}: {error}") from error
+        return OpenVinoGraph(path, f"OpenVINO CPU {self.precision}", specs[0], specs[1], requests)
+
+
+class OpenVinoGraph:
+    """A compiled network; `run` may be called from several threads."""
+
+    batch_frames: int = 1
+
+    def __init__(
+        self,
+        path: Path,
+        provider: str,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        requests: list[Any],
+    ) -> None:
+        self.provider, self.inputs, self.outputs = provider, inputs, outputs
+        self._path = path
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for request in requests:
+            self._idle.put(request)
+
+    def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
+        """Run on one row."""
+        request = self._idle.get()
+        try:
+            request.infer({name: np.ascontiguousarray(array) for name, array in feeds.items()}, share_inputs=True)
+            return {
+                spec.name: np.array(request.get_output_tensor(index).data) for index, spec in enumerate(self.outputs)
+            }
+        except Exception as error:  # OpenVINO raises RuntimeError for everything
+            raise ModelRuntimeError(f"{self._path} failed on {self.provider}: {error}") from error
+        finally:
+            self._idle.put(request)
+
+
+def _one_row(shape: Any) -> list[int]:
+    return [1 if size.is_dynamic else size.get_length() for size in shape]
+
+
+def _spec(port: Any) -> TensorSpec:
+    shape = tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
+    kind = _NUMPY_TYPES.get(port.element_type.get_type_name())
+    return TensorSpec(port.any_name, None if kind is None else np.dtype(kind), shape)

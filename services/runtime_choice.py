@@ -1,0 +1,96 @@
+"""Which runtime draws on this machine: CUDA where there is a device, else the one that a self-test finds cheapest.
+
+The self-test runs the first network that is loaded, an avatar's decoder, on every candidate for a quarter of a second
+and compares processor time, not the clock: on a busy server that is what limits the number of sessions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from services.runtime import Device, Graph, OnnxRuntime, Runtime, cuda_device_count
+
+logger = logging.getLogger(__name__)
+
+RuntimeName = Literal["auto", "onnxruntime", "openvino-bf16", "openvino-f32"]
+
+_WARM_UP_RUNS: Final = 3
+_LONGEST_TEST_S: Final = 0.25
+
+
+class MeasuredRuntime:
+    """Loads the first network with every candidate, and everything with the cheapest from then on."""
+
+    def __init__(self, candidates: Mapping[str, Runtime]) -> None:
+        self._candidates = candidates
+        self._deciding = threading.Lock()
+        self._chosen: Runtime | None = None
+        self.measured_ms: dict[str, float] = {}  # processor time per run, by candidate; empty until the first load
+
+    def load(self, path: Path) -> Graph:
+        """Load a network.
+
+        Raises:
+            ModelRuntimeError: see the candidates.
+        """
+        with self._deciding:
+            if self._chosen is None:
+                return self._decide(path)
+        return self._chosen.load(path)
+
+    def _decide(self, path: Path) -> Graph:
+        graphs = {name: runtime.load(path) for name, runtime in self._candidates.items()}
+        self.measured_ms = {name: round(processor_ms(graph), 2) for name, graph in graphs.items()}
+        best = min(self.measured_ms, key=self.measured_ms.__getitem__)
+        self._chosen = self._candidates[best]
+        measured = ", ".join(f"{name} {ms:.1f} ms" for name, ms in self.measured_ms.items())
+        logger.info("runtime %s is used (processor time for %s: %s)", best, path.name, measured)
+        return graphs[best]
+
+
+def processor_ms(graph: Graph) -> float:
+    """Processor time of one run of one row: the least of some."""
+    feeds = {spec.name: np.zeros([size or 1 for size in spec.shape], spec.dtype) for spec in graph.inputs}
+    for _ in range(_WARM_UP_RUNS):
+        graph.run(feeds)
+    least, until = float("inf"), time.perf_counter() + _LONGEST_TEST_S
+    while time.perf_counter() < until:
+        started = time.process_time()
+        graph.run(feeds)
+        least = min(least, time.process_time() - started)
+    return 1000 * least
+
+
+def choose_runtime(name: RuntimeName = "auto", device: Device = "auto", threads: int = 0) -> Runtime:
+    """Set up a runtime; nothing is loaded or measured yet.
+
+    Args:
+        name: "auto" measures on a CPU, and is ONNX Runtime on a GPU.
+        device: "auto" takes CUDA where the driver reports a device; OpenVINO runs on the CPU only.
+        threads: CPU threads; 0 = one per core.
+    Raises:
+        ModelRuntimeError: "cuda" was asked for and there is no device.
+    """
+    on_gpu = device == "cuda" or (device == "auto" and cuda_device_count() > 0)
+    if name == "onnxruntime" or (name == "auto" and on_gpu):
+        return OnnxRuntime(device, threads)
+    from services.openvino_runtime import OpenVinoRuntime  # not needed on a GPU, and a tenth of a second to import
+
+    threads = threads or os.cpu_count() or 1
+    if name != "auto":
+        return OpenVinoRuntime("bf16" if name == "openvino-bf16" else "f32", threads)
+    candidates: dict[str, Runtime] = {"onnxruntime": OnnxRuntime("cpu", threads)}
+    openvino = OpenVinoRuntime("bf16", threads)
+    if openvino.computes_bf16:
+        candidates["openvino-bf16"] = openvino
+    else:
+        candidates["openvino-f32"] = OpenVinoRuntime("f32", threads)
+    return MeasuredRuntime(candidates)
