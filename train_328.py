@@ -1,4 +1,4 @@
-"""Train one person's nets: `python train_328.py --name NAME --stage syncnet|unet --preset full|quick|tiny`.
+"""Train one person's nets: `python train_328.py --name NAME --stage syncnet|unet --preset full|cpu|quick|tiny`.
 
     dataset/NAME  --stage syncnet-->  checkpoint/NAME/syncnet/best.pt   audio encoder + SyncNet (and a scorer)
                   --stage unet----->  checkpoint/NAME/unet/best.pt      the generator, averaged weights

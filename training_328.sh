@@ -12,7 +12,7 @@ usage: bash training_328.sh NAME GPU
 
 environment:
   VIDEO      path of the recording, if it is not in dataset/NAME/ yet
-  PRESET     full, quick or tiny (default: full on a GPU, quick on cpu)
+  PRESET     full, cpu, quick or tiny (default: full on a GPU, quick on cpu)
   CONSENT    "who, YYYY-MM-DD, scope": who agreed to be shown, when, and to what; stored in the avatar
   SYNTHETIC  1 if the recording shows no real person
 
@@ -34,7 +34,7 @@ case $2 in
     *) GPU=$((10#$2)) && DEVICE=cuda:$GPU DEFAULT_PRESET=full ;;
 esac
 PRESET=${PRESET:-$DEFAULT_PRESET}
-[[ $PRESET =~ ^(full|quick|tiny)$ ]] || refuse "PRESET=$PRESET is unknown; choose full, quick or tiny"
+[[ $PRESET =~ ^(full|cpu|quick|tiny)$ ]] || refuse "PRESET=$PRESET is unknown; choose full, cpu, quick or tiny"
 [[ -z "${VIDEO:-}" || -f "$VIDEO" ]] || refuse "there is no file VIDEO=$VIDEO"
 RECORDING=$NAME
 [[ -z "${VIDEO:-}" ]] || RECORDING=$(realpath -- "$VIDEO")

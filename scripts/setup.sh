@@ -4,6 +4,7 @@
 #
 #   bash scripts/setup.sh                  set up
 #   AVATAR328_PYTHON=/path/to/python3.12 bash ...    with this interpreter
+#   AVATAR328_GROUPS="presenter" bash ...            and these dependency groups of pyproject.toml
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -105,6 +106,9 @@ find_uv >/dev/null || install_uv
 uv=$(find_uv) || fail "the uv in $UV_HOME does not work; delete that folder and run this again."
 # --inexact: packages that somebody added to .venv stay.
 sync=("$uv" sync --frozen --inexact --python "$python")
+for group in ${AVATAR328_GROUPS:-}; do
+    sync+=(--group "$group")
+done
 if [[ -d .venv ]]; then
     if "${sync[@]}" --check --quiet 2>/dev/null; then
         say "everything is in place"

@@ -101,6 +101,23 @@ PRESETS: dict[str, Preset] = {
         ),
         "twenty seconds of video on two CPU cores, within 45 minutes",
     ),
+    "cpu": Preset(
+        SyncNetPreset(steps=500, batch=64, evaluate_every=100, patience=4),
+        UNetPreset(
+            steps_a=2200,
+            steps_b=1900,
+            steps_c=600,
+            steps_d=200,
+            clips=3,
+            warmup=100,
+            ema=0.998,
+            learning_rate=3e-4,
+            audio_learning_rate=1e-4,
+            evaluate_every=700,
+            checkpoint_every=100,
+        ),
+        "five minutes of video on two CPU cores, within an hour",
+    ),
     "tiny": Preset(
         SyncNetPreset(steps=30, batch=32, warmup=10, evaluate_every=15),
         UNetPreset(
