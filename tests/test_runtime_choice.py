@@ -53,6 +53,17 @@ def test_requests_from_several_threads_do_not_mix(avatars_dir: Path) -> None:
         np.testing.assert_array_equal(picture, alone[number % 12])
 
 
+def test_rows_run_side_by_side_give_the_bits_of_rows_alone(avatars_dir: Path) -> None:
+    model = opened(avatars_dir, OpenVinoRuntime("f32", 3))
+    assert model.batch_frames == 3
+    pcm_BS = np.random.default_rng(1).normal(0, 0.1, (7, 8032)).astype(np.float32)
+    embedding_BD = model.encode_audio(pcm_BS, np.ones(7, np.float32))
+    features = model.encode_template(list(range(7)))
+    together = model.decode(features, embedding_BD)
+    for row in range(7):
+        np.testing.assert_array_equal(together[[row]], model.decode([features[row]], embedding_BD[[row]]))
+
+
 def test_a_file_that_is_no_network_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
     with pytest.raises(ModelRuntimeError, match=r"bad\.onnx"):
