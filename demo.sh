@@ -1,21 +1,19 @@
 #!/usr/bin/env bash
-# A talking avatar from nothing: trains a tiny network on the synthetic presenter that comes with the
-# repository, and lets it say a sentence. What is already done is not done again.
+# A talking avatar: sets up, and lets the avatar that comes with the repository say a sentence.
 #
-#   bash demo.sh                       says a sentence that the presenter never said
+#   bash demo.sh                       says a sentence
 #   bash demo.sh "Any other sentence"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-readonly NAME=demo_presenter
-readonly TEXT=${1:-"Good morning. I was made a few minutes ago, and nobody ever filmed me saying this."}
+readonly TEXT=${1:-"Good morning. I am made of numbers: nobody was filmed for this, and nobody ever said it."}
 
 bash scripts/setup.sh
-PYTHON=.venv/bin/python
-DEVICE=$("$PYTHON" -c 'import torch; print(0 if torch.cuda.is_available() else "cpu")')
+.venv/bin/python inference_328.py --name demo --text "$TEXT" --out result/demo.mp4
 
-VIDEO=tests/data/presenter.mp4 PRESET=tiny SYNTHETIC=1 bash training_328.sh "$NAME" "$DEVICE"
+cat <<'NEXT'
 
-mkdir -p result
-"$PYTHON" scripts/say.py "$TEXT" result/demo_speech.wav
-"$PYTHON" inference_328.py --name "$NAME" --audio_path result/demo_speech.wav --out result/demo.mp4
+Watch result/demo.mp4, or talk to her in the browser:
+    .venv/bin/python api.py        and open http://localhost:8000
+Train an avatar of your own: README.md, "Record" and "Train".
+NEXT

@@ -1,18 +1,25 @@
-"""Let an avatar say a recording: sound file in, MP4 out.
+"""Let an avatar say a recording or a text: sound file or text in, MP4 out.
 
     python inference_328.py --name NAME --audio_path speech.wav
+    python inference_328.py --name NAME --text "Good morning."
 
 Everything is made by the services that also stream to a browser; only the last stage is a file writer.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import configargparse
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data_prep.audio import iter_audio
@@ -21,28 +28,76 @@ from data_prep.recipe_328 import FPS
 from services.avatar_manifest import AvatarManifest
 from services.container import build_services
 from services.errors import ServiceError, VideoWriteError
-from services.types import VideoFrame
-from services.video_writer import original_sound, write_video
+from services.speech.feed import SpeechFeed
+from services.tts_service import build_speech
+from services.types import TTSService, VideoFrame
+from services.video_writer import SoundTrack, original_sound, write_video
+
+_SLUG_CHARACTERS = 24
 
 
 def parse_options(arguments: Sequence[str] | None) -> configargparse.Namespace:
     """Read the command line."""
-    parser = configargparse.ArgumentParser(description="Let an avatar say a recording: sound file in, MP4 out.")
+    parser = configargparse.ArgumentParser(description="Let an avatar say a recording or a text; writes an MP4.")
     parser.add_argument("--name", required=True, help="the avatar")
-    parser.add_argument("--audio_path", type=Path, required=True, help="speech; any file with sound")
-    parser.add_argument("--out", type=Path, help="the MP4; default result/NAME_AUDIO.mp4")
+    said = parser.add_mutually_exclusive_group(required=True)
+    said.add_argument("--audio_path", type=Path, help="speech; any file with sound")
+    said.add_argument("--text", help="what to say; plain text")
+    parser.add_argument("--voice", help="of the text, as `python -m services.tts_service voices` lists it")
+    parser.add_argument("--speed", type=float, help="of the text, 0.5 to 2; 1, the voice's own, is the default")
+    parser.add_argument("--voices_dir", type=Path, default=Path("voices"), help="folder of the Piper voices")
+    parser.add_argument(
+        "--out", type=Path, help="the MP4; default result/NAME_AUDIO.mp4 or result/NAME_first-words.mp4"
+    )
     parser.add_argument("--start_frame", type=int, default=0, help="frame of the avatar's template to begin at")
     parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what runs the networks")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads for the networks; 0 = one per core")
     options = parser.parse_args(arguments)
+    if options.audio_path is not None and (options.voice is not None or options.speed is not None):
+        parser.error("--voice and --speed are of --text; a recording is said as it is")
     if options.out is None:
-        options.out = Path("result") / f"{options.name}_{options.audio_path.stem}.mp4"
+        said_name = slug(options.text) if options.audio_path is None else options.audio_path.stem
+        options.out = Path("result") / f"{options.name}_{said_name}.mp4"
     if options.out.suffix.lower() != ".mp4":
         parser.error(f"--out {options.out} does not end in .mp4; MP4 is the only format written")
     if options.threads < 0:
         parser.error(f"--threads {options.threads} is negative; 0 means one per core")
     return options
+
+
+def slug(text: str) -> str:
+    """The first words of a text as a file name: "Good morning! I was" -> good-morning-i-was."""
+    words = re.findall(r"\w+", unicodedata.normalize("NFC", text).lower().replace("'", "").replace("’", ""))
+    name = ""
+    for word in words:
+        longer = f"{name}-{word}" if name else word[:_SLUG_CHARACTERS]
+        if len(longer) > _SLUG_CHARACTERS:
+            break
+        name = longer
+    return name or "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the avatar says: for the networks, and for the file."""
+
+    heard: Iterable[NDArray[np.float32]]  # 16 kHz
+    track: SoundTrack
+
+
+def recording(path: Path, out: Path) -> Said:
+    """What a sound file says."""
+    track = original_sound(path)
+    if out.exists() and out.samefile(path):
+        raise VideoWriteError(f"{out} is the recording itself and would be overwritten; choose another --out")
+    return Said(iter_audio(path), track)
+
+
+def speech(tts: TTSService, text: str, voice: str | None, speed: float) -> Said:
+    """What a voice makes of a text; its first words are spoken before this returns."""
+    feed = SpeechFeed(tts.synthesize(text, voice, speed))
+    return Said(feed, SoundTrack(feed.start(), 1, None, feed.native_track()))
 
 
 def with_progress(frames: Iterable[VideoFrame], expected: int | None) -> Iterator[VideoFrame]:
@@ -58,21 +113,25 @@ def with_progress(frames: Iterable[VideoFrame], expected: int | None) -> Iterato
 
 def render(options: configargparse.Namespace) -> str:
     """Make the video; returns what to tell the user."""
-    services = build_services(options.avatars_dir, options.device, options.threads)
+    tts = build_speech(options.voices_dir)
+    services = build_services(options.avatars_dir, options.device, options.threads, tts=tts)
     model = services.models.open(options.name)
-    sound = original_sound(options.audio_path)
-    if options.out.exists() and options.out.samefile(options.audio_path):
-        raise VideoWriteError(f"{options.out} is the recording itself and would be overwritten; choose another --out")
-    expected = None if sound.duration_s is None else round(sound.duration_s * FPS)
+    if options.text is None:
+        said = recording(options.audio_path, options.out)
+    else:
+        said = speech(services.tts, options.text, options.voice, 1.0 if options.speed is None else options.speed)
+    expected = None if said.track.duration_s is None else round(said.track.duration_s * FPS)
     started = time.perf_counter()
-    frames = services.frames.generate(model, iter_audio(options.audio_path), options.start_frame)
     manifest = model.avatar.manifest
-    count = write_video(options.out, with_progress(frames, expected), manifest.width, manifest.height, sound)
+    with closing(services.frames.generate(model, said.heard, options.start_frame)) as frames:
+        count = write_video(options.out, with_progress(frames, expected), manifest.width, manifest.height, said.track)
     took_s = time.perf_counter() - started
     lines = [
         f"{options.out}: {count / FPS:.2f} s, {count} frames in {took_s:.1f} s "
         f"(real-time factor {took_s * FPS / count:.2f}, {count / took_s:.1f} frames/s) on {model.provider}"
     ]
+    if options.text is not None:
+        lines.append(f"spoken by {options.voice or services.tts.status().default_voice}")
     lines += [line for line in (_measured(manifest), model.avatar.notice) if line]
     return "\n".join(lines) + "\n"
 
@@ -93,7 +152,7 @@ def _measured(manifest: AvatarManifest) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Render one recording; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
+    """Render one recording or text; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     options = parse_options(arguments)
     try:
         sys.stdout.write(render(options))

@@ -61,6 +61,10 @@ class AvatarModel(Protocol):
     def batch_frames(self) -> int:
         """How many frames this machine computes at a time."""
 
+    @property
+    def provider(self) -> str:
+        """What the networks run on, as the runtime names it."""
+
     def encode_audio(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
         """Audio windows (B, S) and their gates -> embeddings (B, D)."""
 
@@ -120,6 +124,13 @@ class TTSService(Protocol):
     def status(self) -> SpeechStatus:
         """Which engine speaks."""
 
+    def warm_up(self) -> None:
+        """Load what speaks by default, so that the first listener does not wait.
+
+        Raises:
+            SpeechError: nothing on this machine can speak.
+        """
+
     def check(self, text: str, voice: str | None = None, speed: float = 1.0) -> None:
         """Raise what `synthesize` would raise before its first chunk; cheap.
 
@@ -128,9 +139,7 @@ class TTSService(Protocol):
             VoiceNotFoundError: there is no such voice.
         """
 
-    def synthesize(
-        self, text: str, voice: str | None = None, speed: float = 1.0
-    ) -> Generator[AudioChunk, None, None]:
+    def synthesize(self, text: str, voice: str | None = None, speed: float = 1.0) -> Generator[AudioChunk, None, None]:
         """Speak; the first chunk comes before the last sentence is begun.
 
         Closing the generator stops the engine. Safe to call from any thread, several at a time.

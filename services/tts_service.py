@@ -1,0 +1,189 @@
+"""Text to speech: which engine speaks, and what happens when it cannot.
+
+    python -m services.tts_service voices
+    python -m services.tts_service say "Good morning." speech.wav
+    python -m services.tts_service download en_US-lessac-medium
+
+Without a wish the best voice of the machine speaks: Piper's, else flite's, else espeak-ng's. When that voice is
+missing or fails, another one takes over for the rest of the process; it is logged once and shown by `status`. A
+voice that a request names is never replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from services.errors import SpeechError
+from services.speech.ahead import made_ahead
+from services.speech.cache import SpeechCache
+from services.speech.choice import VoiceChoice
+from services.speech.chunks import regular_sound
+from services.speech.engine import Engine, Sound
+from services.speech.espeak import EspeakTTS
+from services.speech.flite import FliteTTS
+from services.speech.piper import PiperTTS
+from services.speech.text import sentences_to_speak
+from services.types import AudioChunk, SpeechStatus, Voice
+
+MAX_CHARACTERS: Final = 5000
+_WARM_UP: Final = "Hello."
+
+
+class SpeechService:
+    """Implements `services.types.TTSService`."""
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        default_voice: str | None = None,
+        cache: SpeechCache | None = None,
+        max_characters: int = MAX_CHARACTERS,
+    ) -> None:
+        """Remember the engines; none is started.
+
+        Args:
+            engines: the best first.
+            default_voice: speaks where a request names none; None takes the best engine's.
+            cache: of sentences; None remembers none.
+            max_characters: of a text.
+        """
+        self._choice = VoiceChoice(engines, default_voice)
+        self._cache = cache
+        self._max_characters = max_characters
+
+    def voices(self) -> Sequence[Voice]:
+        """Every voice of this machine, the default one first."""
+        found = self._choice.voices()
+        try:
+            default = self._choice.default()
+        except SpeechError:
+            return found
+        return [default, *(voice for voice in found if voice.name != default.name)]
+
+    def status(self) -> SpeechStatus:
+        """Which engine speaks; engine "none" where nothing can."""
+        try:
+            default = self._choice.default()
+        except SpeechError as error:
+            return SpeechStatus("none", "", str(error))
+        return SpeechStatus(default.engine, default.name, self._choice.reason)
+
+    def check(self, text: str, voice: str | None = None, speed: float = 1.0) -> None:
+        """Raise what `synthesize` would raise at the call; see `services.types.TTSService`."""
+        sentences_to_speak(text, self._max_characters, speed)
+        if voice is not None:
+            self._choice.named(voice)
+
+    def synthesize(self, text: str, voice: str | None = None, speed: float = 1.0) -> Generator[AudioChunk, None, None]:
+        """Speak, sentence by sentence, in chunks of at most a second; see `services.types.TTSService`."""
+        sentences = sentences_to_speak(text, self._max_characters, speed)
+        named = None if voice is None else self._choice.named(voice)
+        return self._speak(sentences, named, round(speed, 3))
+
+    def warm_up(self) -> None:
+        """Load the default voice, so that the first listener does not wait; finds out whether it works.
+
+        Raises:
+            SpeechError: nothing on this machine can speak.
+        """
+        while True:
+            voice = self._choice.default()
+            try:
+                for _ in self._choice.engine(voice).speak(_WARM_UP, voice.name, 1.0, threading.Event()):
+                    pass
+                return
+            except SpeechError as error:
+                self._choice.give_up(voice, error)
+
+    def _speak(self, sentences: Sequence[str], named: Voice | None, speed: float) -> Generator[AudioChunk, None, None]:
+        started = False
+        while not started:
+            voice = named or self._choice.default()
+            try:
+                with closing(made_ahead(partial(self._utterance, sentences, voice, speed))) as chunks:
+                    for chunk in chunks:
+                        started = True
+                        yield chunk
+            except SpeechError as error:
+                if named is not None or started:
+                    raise
+                self._choice.give_up(voice, error)
+                continue
+            if not started:
+                raise SpeechError(
+                    f"the voice {voice.name} ({voice.language}) has no sound for this text; "
+                    "name a voice of its language"
+                )
+
+    def _utterance(
+        self, sentences: Sequence[str], voice: Voice, speed: float, stop: threading.Event
+    ) -> Generator[AudioChunk, None, None]:
+        version = self._choice.engine(voice).version(voice.name)
+        rate_hz = 0
+        for sentence in sentences:
+            starts = True
+            for sound in self._sentence(sentence, voice, speed, version, stop):
+                rate_hz = rate_hz or sound.rate_hz
+                if sound.rate_hz != rate_hz:
+                    raise SpeechError(f"{voice.name} changed its sample rate from {rate_hz} to {sound.rate_hz} Hz")
+                yield AudioChunk(sound.pcm_S, rate_hz, sentence, starts)
+                starts = False
+            if stop.is_set():
+                return
+
+    def _sentence(
+        self, sentence: str, voice: Voice, speed: float, version: str, stop: threading.Event
+    ) -> Iterator[Sound]:
+        """From the cache, or from the engine and into the cache once it is whole."""
+        asked = (version, voice.name, f"{speed:g}", sentence)
+        remembered = self._cache.get(*asked) if self._cache else None
+        if remembered is not None:
+            yield from regular_sound([remembered])
+            return
+        pieces: list[Sound] = []
+        for sound in regular_sound(self._choice.engine(voice).speak(sentence, voice.name, speed, stop)):
+            if self._cache:
+                pieces.append(sound)
+            yield sound
+        if self._cache and pieces and not stop.is_set():
+            whole = Sound(np.concatenate([piece.pcm_S for piece in pieces]), pieces[0].rate_hz)
+            self._cache.put(whole, *asked)
+
+
+def build_speech(
+    voices_dir: Path = Path("voices"),
+    default_voice: str | None = None,
+    model_path: Path | None = None,
+    cache: SpeechCache | None = None,
+    max_characters: int = MAX_CHARACTERS,
+    threads: int = 0,
+) -> SpeechService:
+    """Put the engines together, the best first; nothing is loaded yet.
+
+    Args:
+        voices_dir: folder of Piper voices; it need not exist.
+        default_voice: a name that `voices` lists; None takes the best engine's voice.
+        model_path: a Piper voice elsewhere; it is the default one where default_voice is None.
+        cache: of sentences; None remembers none.
+        max_characters: of a text.
+        threads: CPU threads of a Piper voice; 0 = one per core.
+    """
+    if default_voice is None and model_path is not None:
+        default_voice = f"piper:{model_path.stem}"
+    engines: list[Engine] = [PiperTTS(voices_dir, model_path, threads), FliteTTS(), EspeakTTS()]
+    return SpeechService(engines, default_voice, cache, max_characters)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from services.speech.command_line import main
+
+    sys.exit(main())
