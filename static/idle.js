@@ -1,0 +1,181 @@
+// The avatar's closed-mouth frames: fetched in pieces, kept as JPEG, decoded just before they are shown.
+
+import { problemOf } from "./api.js";
+import { bytes, records } from "./ndjson.js";
+
+const PIECE_FRAMES = 25;
+const REACH_FRAMES = 250; // ten seconds to each side: bounds what a long template costs page and server
+const DECODED_AHEAD = 4;
+const RETRY_FIRST_MS = 1000;
+const RETRY_LAST_MS = 30000;
+
+export class IdleFrames {
+  /**
+   * @param {string} avatar
+   * @param {{onerror: function(Error), onrecovered: function}} hooks
+   */
+  constructor(avatar, hooks) {
+    this.avatar = avatar;
+    this.first = 0; // where the walk begins, as the server's does
+    this.header = null; // fps, width, height, frames, low, high
+    this._hooks = hooks;
+    this._jpeg = new Map(); // template index -> Blob
+    this._decoded = new Map(); // template index -> {bitmap | null}
+    this._anchor = 0;
+    this._near = 0;
+    this._paused = false;
+    this._closed = false;
+    this._abort = new AbortController(); // of the piece that is being fetched
+    this._wake = null;
+    this._load();
+  }
+
+  get low() {
+    return Math.max(this.header.low, Math.min(this._anchor - REACH_FRAMES, this.header.high));
+  }
+
+  get high() {
+    return Math.min(this.header.high, Math.max(this._anchor + REACH_FRAMES, this.header.low));
+  }
+
+  has(index) {
+    return this._jpeg.has(index);
+  }
+
+  get loaded() {
+    return this._jpeg.size;
+  }
+
+  /** Stay around this frame from now on: fetch what is missing there, forget what is far away. */
+  anchor(index) {
+    this._anchor = index;
+    this._near = index;
+    for (const known of this._jpeg.keys()) {
+      if (Math.abs(known - index) > REACH_FRAMES + PIECE_FRAMES) this._jpeg.delete(known);
+    }
+    this._wakeUp();
+  }
+
+  /** While somebody speaks the server has better things to do than to draw idle frames. */
+  pause(paused) {
+    this._paused = paused;
+    if (paused) this._abort.abort();
+    this._wakeUp();
+  }
+
+  /** The picture of a frame, or null while it is being decoded; decodes the ones that follow. */
+  picture(index, direction) {
+    this._near = index;
+    for (let ahead = 0; ahead <= DECODED_AHEAD; ahead += 1) {
+      this._decode(index + ahead * direction);
+      if (ahead <= 1) this._decode(index - ahead * direction); // the walk may turn
+    }
+    for (const [known, entry] of this._decoded) {
+      if (Math.abs(known - index) > DECODED_AHEAD + 1) {
+        entry.dropped = true;
+        entry.bitmap?.close();
+        this._decoded.delete(known);
+      }
+    }
+    return this._decoded.get(index)?.bitmap ?? null;
+  }
+
+  close() {
+    this._closed = true;
+    this._abort.abort();
+    this._wakeUp();
+    for (const entry of this._decoded.values()) {
+      entry.dropped = true;
+      entry.bitmap?.close();
+    }
+    this._decoded.clear();
+    this._jpeg.clear();
+  }
+
+  _decode(index) {
+    const jpeg = this._jpeg.get(index);
+    if (!jpeg || this._decoded.has(index)) return;
+    const entry = { bitmap: null, dropped: false };
+    this._decoded.set(index, entry);
+    createImageBitmap(jpeg).then(
+      (bitmap) => {
+        if (entry.dropped) bitmap.close();
+        else entry.bitmap = bitmap;
+      },
+      () => this._jpeg.delete(index), // not a picture: treated as missing
+    );
+  }
+
+  async _load() {
+    let delay_ms = RETRY_FIRST_MS;
+    let failing = false;
+    while (!this._closed) {
+      const first = this._missing();
+      if (first === null) {
+        await new Promise((resolve) => (this._wake = resolve));
+        continue;
+      }
+      this._abort = new AbortController();
+      try {
+        await this._fetchPiece(first, this._abort.signal);
+        if (failing) this._hooks.onrecovered();
+        failing = false;
+        delay_ms = RETRY_FIRST_MS;
+      } catch (error) {
+        if (this._abort.signal.aborted) continue;
+        if (!failing) this._hooks.onerror(error);
+        failing = true;
+        await new Promise((resolve) => setTimeout(resolve, delay_ms));
+        delay_ms = Math.min(delay_ms * 2, RETRY_LAST_MS);
+      }
+    }
+  }
+
+  _wakeUp() {
+    this._wake?.();
+    this._wake = null;
+  }
+
+  /** The first frame of the nearest piece that is not complete, or null. */
+  _missing() {
+    if (this.header === null) return 0;
+    const pieceOf = (index) => Math.floor(index / PIECE_FRAMES);
+    const from = pieceOf(Math.max(0, Math.min(this._near, this.low)));
+    const to = pieceOf(Math.max(this._near, this.high));
+    const here = pieceOf(this._near);
+    for (let far = 0; far <= Math.max(here - from, to - here); far += 1) {
+      for (const piece of [here + far, here - far]) {
+        if (piece >= from && piece <= to && !this._complete(piece)) {
+          return this._paused && far > 0 ? null : piece * PIECE_FRAMES;
+        }
+      }
+    }
+    return null;
+  }
+
+  _complete(piece) {
+    const end = Math.min((piece + 1) * PIECE_FRAMES, this.header.frames);
+    for (let index = piece * PIECE_FRAMES; index < end; index += 1) if (!this._jpeg.has(index)) return false;
+    return true;
+  }
+
+  async _fetchPiece(first, signal) {
+    const query = new URLSearchParams({ avatar: this.avatar, first, count: PIECE_FRAMES });
+    const response = await fetch(`/avatar/frames?${query}`, { signal });
+    if (!response.ok) throw await problemOf(response);
+    let ended = false;
+    for await (const record of records(response.body)) {
+      if (record.type === "header" && this.header === null) {
+        this.header = record;
+      } else if (record.type === "frame") {
+        this._jpeg.set(record.template_index, new Blob([bytes(record.image)], { type: "image/jpeg" }));
+      } else if (record.type === "error") {
+        throw new Error(record.problem?.detail ?? "the server could not draw the idle frames");
+      } else if (record.type === "end") {
+        ended = true;
+      }
+    }
+    if (!ended) throw new Error("the connection broke while the idle frames were loading");
+    if (!this._complete(Math.floor(first / PIECE_FRAMES))) throw new Error("the server sent too few idle frames");
+  }
+}
