@@ -5,6 +5,7 @@
 #   bash scripts/setup.sh                  set up
 #   AVATAR328_PYTHON=/path/to/python3.12 bash ...    with this interpreter
 #   AVATAR328_GROUPS="presenter" bash ...            and these dependency groups of pyproject.toml
+#   AVATAR328_PROGRAMS="chromium" bash ...           and these Debian programs, where an administrator runs it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -96,12 +97,26 @@ install_packages() {
         fail "apt-get could not install $*; see its message above."
 }
 
+# flite is a voice more natural than the one that comes with the Python packages; nothing fails without a program.
+install_programs() {
+    local program missing=()
+    for program in flite ${AVATAR328_PROGRAMS:-}; do
+        command -v "$program" >/dev/null || missing+=("$program")
+    done
+    ((${#missing[@]})) || return 0
+    if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+        (install_packages "${missing[@]}") && return 0
+    fi
+    say "going on without ${missing[*]}; on Debian: apt-get install ${missing[*]}"
+}
+
 # --- the steps ------------------------------------------------------------------------------------
 [[ "$(uname -sm)" == "Linux x86_64" ]] ||
     fail "this is $(uname -sm); the packages that are pinned exist for Linux x86_64 only."
 python=$(find_python)
 readarray -t missing < <(missing_packages)
 ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+install_programs
 find_uv >/dev/null || install_uv
 uv=$(find_uv) || fail "the uv in $UV_HOME does not work; delete that folder and run this again."
 # --inexact: packages that somebody added to .venv stay.

@@ -146,7 +146,7 @@ def test_serving_process_never_loads_torch() -> None:
     modules = [_name(path)[:-3].replace("/", ".") for path in _sources("services") if not path.name.startswith("__")]
     program = f"""
 import importlib, sys
-for module in {["inference_328", *modules]!r}:
+for module in {["inference_328", "api", *modules]!r}:
     importlib.import_module(module)
 print(sorted(name for name in ("torch", "torchvision", "transformers", "mediapipe", "librosa") if name in sys.modules))
 """

@@ -29,6 +29,7 @@ COMMAND_SOURCES = {
     r"-m data_prep": ["data_prep/__main__.py"],
     r"package_328\.py": ["package_328.py"],
     r"-m services\.avatar": ["services/avatar.py"],
+    r"-m services\.tts_service": ["services/speech/command_line.py"],
 }
 ENVIRONMENT_OF_TRAINING = re.compile(r"\b([A-Z][A-Z_]{2,})=\S+.*\bbash training_328\.sh")
 

@@ -1,0 +1,165 @@
+"""What an operator may set, from the environment or a file .env; read on first use: `from config import settings`.
+
+    AVATAR328_MODELS__DEVICE=cpu AVATAR328_SERVER__PORT=9000 python api.py
+
+A variable is the prefix, the section, two underscores and the field. A name or value that is not known is an error
+that says so; nothing is ignored. The environment goes before `.env`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "AVATAR328_"
+_NESTING: Final = "__"
+_FILE: Final = ".env"
+
+
+class ConfigError(ValueError):
+    """A setting that is not known, or has a value it cannot have."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Models(_Section):
+    """Avatars and what runs them."""
+
+    avatars_dir: Path = Field(default=Path("avatars"), description="folder of the avatars")
+    default_avatar: str = Field(default="demo", description="avatar that speaks when a request names none")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="what runs the networks; auto takes CUDA where there is a device"
+    )
+    threads: int = Field(default=0, ge=0, le=256, description="CPU threads per network; 0 = one per core")
+    loaded_mb: int = Field(default=1024, ge=1, description="memory for all loaded avatars, MiB")
+    features_mb: int = Field(default=512, ge=1, description="of it, for one avatar's remembered encoder features, MiB")
+    template_mb: int = Field(default=256, ge=1, description="of it, for one avatar's decoded template frames, MiB")
+
+
+class Tts(_Section):
+    """Speech."""
+
+    model_path: Path | None = Field(
+        default=None,
+        description="a Piper voice (.onnx, with its .onnx.json) that speaks by default; empty: the best found",
+    )
+    voices_dir: Path = Field(default=Path("voices"), description="folder of downloaded Piper voices")
+    voice: str | None = Field(
+        default=None, description="name of the default voice, as /voices lists it; empty: the best found"
+    )
+    cache_dir: Path = Field(default=Path("cache/speech"), description="folder of remembered speech")
+    cache_mb: int = Field(default=256, ge=0, description="disk space for remembered speech, MiB; 0 remembers none")
+
+
+class Debug(_Section):
+    """Debug mode, as it is when the server starts; POST /debug/config changes it."""
+
+    enabled: bool = Field(default=False, description="save what is generated")
+    save_frames: bool = Field(default=True, description="in debug mode, save every frame as JPEG")
+    save_audio: bool = Field(default=True, description="in debug mode, save the sound as WAV")
+    folder: Path = Field(default=Path("debug"), description="where it is saved")
+    quota_mb: int = Field(default=1024, ge=1, description="disk space for it, MiB; the oldest utterance goes first")
+
+
+class Server(_Section):
+    """The HTTP server."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on; only this machine can reach the default")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    allowed_hosts: str = Field(
+        default="",
+        description="names besides localhost and plain addresses that this server is called by, separated by commas",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severity that is logged"
+    )
+    jpeg_quality: int = Field(default=85, ge=30, le=100, description="quality of streamed pictures")
+    queue_frames: int = Field(
+        default=8, ge=1, le=100, description="coded frames that wait for a slow client before work stops"
+    )
+    idle_mb: int = Field(default=128, ge=1, description="memory for remembered idle pictures, MiB")
+    cache_dir: Path = Field(default=Path("cache/animations"), description="folder of animations kept by cache=true")
+    cache_mb: int = Field(default=512, ge=0, description="disk space for them, MiB; 0 keeps none")
+
+
+class Limits(_Section):
+    """What one request, or all together, may ask for."""
+
+    sessions: int = Field(
+        default=4, ge=1, le=1000, description="utterances made at the same time; one more is answered 503"
+    )
+    idle_streams: int = Field(default=8, ge=1, le=1000, description="streams of idle frames at the same time")
+    text_characters: int = Field(default=5000, ge=1, description="longest text")
+    body_kb: int = Field(default=64, ge=1, description="largest body of a request other than an upload, KiB")
+    upload_mb: int = Field(default=64, ge=1, description="largest upload, MiB")
+    upload_s: float = Field(default=600.0, gt=0, allow_inf_nan=False, description="longest recording, seconds")
+    stall_s: float = Field(
+        default=60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="a client that reads nothing for so long is given up, seconds",
+    )
+
+
+class Settings(BaseSettings):
+    """All settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=_NESTING,
+        env_file=_FILE,
+        env_ignore_empty=True,
+        extra="ignore",  # variables of other programs; unknown ones of ours are found by load_settings
+        frozen=True,
+    )
+
+    models: Models = Models()
+    tts: Tts = Tts()
+    debug: Debug = Debug()
+    server: Server = Server()
+    limits: Limits = Limits()
+
+
+def load_settings(**sections: Any) -> Settings:
+    """Read environment and .env.
+
+    Args:
+        sections: values that go before both, for example `server={"port": 0}`.
+    Raises:
+        ConfigError: names every variable that is unknown or wrong.
+    """
+    known = tuple(f"{PREFIX}{section}{_NESTING}".upper() for section in Settings.model_fields)
+    names = {name.upper() for name in (*os.environ, *dotenv_values(_FILE))}
+    unknown = [name for name in names if name.startswith(PREFIX) and not name.startswith(known)]
+    if unknown:
+        raise ConfigError(f"unknown setting {', '.join(sorted(unknown))}; .env.example lists all there are")
+    try:
+        return Settings(**sections)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaint(item) for item in error.errors())) from error
+
+
+def _complaint(item: Any) -> str:
+    name = PREFIX + _NESTING.join(str(part).removeprefix(PREFIX.lower()) for part in item["loc"]).upper()
+    if item["type"] == "extra_forbidden":
+        return f"unknown setting {name}; .env.example lists all there are"
+    return f"{name} is {item['input']!r}: {item['msg']}"
+
+
+_loaded: dict[str, Settings] = {}
+
+
+def __getattr__(name: str) -> Settings:
+    """`settings`, built when it is first asked for."""
+    if name != "settings":
+        raise AttributeError(f"module 'config' has no attribute {name!r}")
+    if not _loaded:
+        _loaded["settings"] = load_settings()
+    return _loaded["settings"]

@@ -1,0 +1,93 @@
+"""What routes are given: `app.state.parts`, taken apart, so that a route says what it needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request, params
+from starlette.exceptions import HTTPException
+
+from services.animation_service import AnimationService
+from services.catalogue import AvatarCatalogue
+from services.container import ServerParts
+from services.http.listing import Readiness
+from services.http.problems import ProblemMap
+from services.metrics import ServiceMetrics
+from services.streaming.animation_cache import AnimationCache
+from services.streaming.debug_recorder import DebugRecorder
+from services.types import TTSService
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What routes have to know of the settings."""
+
+    default_avatar: str
+    device: str
+    jpeg_quality: int
+    public: bool
+    version: str
+
+
+def _parts(request: Request) -> ServerParts:
+    return request.app.state.parts
+
+
+def _animations(parts: Parts) -> AnimationService:
+    return parts.animations
+
+
+def _catalogue(parts: Parts) -> AvatarCatalogue:
+    return parts.catalogue
+
+
+def _cache(parts: Parts) -> AnimationCache:
+    return parts.cache
+
+
+def _recorder(parts: Parts) -> DebugRecorder:
+    return parts.recorder
+
+
+def _metrics(parts: Parts) -> ServiceMetrics:
+    return parts.metrics
+
+
+def _tts(parts: Parts) -> TTSService:
+    return parts.tts
+
+
+def _facts(request: Request) -> Facts:
+    return request.app.state.facts
+
+
+def _readiness(request: Request) -> Readiness:
+    return request.app.state.readiness
+
+
+def _problems(request: Request) -> ProblemMap:
+    return request.app.state.problems
+
+
+Parts = Annotated[ServerParts, Depends(_parts)]
+Animations = Annotated[AnimationService, Depends(_animations)]
+Catalogue = Annotated[AvatarCatalogue, Depends(_catalogue)]
+Cache = Annotated[AnimationCache, Depends(_cache)]
+Recorder = Annotated[DebugRecorder, Depends(_recorder)]
+Metrics = Annotated[ServiceMetrics, Depends(_metrics)]
+Tts = Annotated[TTSService, Depends(_tts)]
+KnownFacts = Annotated[Facts, Depends(_facts)]
+State = Annotated[Readiness, Depends(_readiness)]
+Problems = Annotated[ProblemMap, Depends(_problems)]
+
+
+def content_type(expected: str) -> params.Depends:
+    """A dependency that refuses a body of another type."""
+
+    def check(request: Request) -> None:
+        found = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if found != expected:
+            raise HTTPException(415, f"the body's content type is {found or 'not given'!r}; expected {expected}")
+
+    return params.Depends(check)

@@ -1,0 +1,96 @@
+"""Answers that are sent while they are made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from typing import Final
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from services.http.schemas import Problem
+from services.streaming import fragmented_mp4, ndjson
+from services.streaming.events import Event
+from services.streaming.fragmented_mp4 import encode_fragmented_mp4
+from services.streaming.ndjson import encode_ndjson, line
+from services.streaming.pump import Pump
+
+Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
+
+logger = logging.getLogger(__name__)
+
+FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": fragmented_mp4.MEDIA_TYPE}
+
+
+class PumpedResponse(StreamingResponse):
+    """Sends what a pump makes; a client that leaves closes the pump at once."""
+
+    def __init__(self, pump: Pump[bytes], first: bytes, media_type: str, headers: Mapping[str, str]) -> None:
+        """Prepare.
+
+        Args:
+            pump: what it makes after `first`.
+            first: taken from it already, so that what is wrong before it has a status of its own.
+            media_type: of the whole.
+            headers: further ones.
+        """
+        self._pump = pump
+        super().__init__(_after(first, pump), headers=headers, media_type=media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._pump.close()
+
+
+async def _after(first: bytes, pump: Pump[bytes]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for piece in pump:
+        yield piece
+
+
+async def pumped(pump: Pump[bytes], media_type: str, headers: Mapping[str, str]) -> PumpedResponse:
+    """Wait for the first piece and answer.
+
+    Raises:
+        Exception: what the pump's generator raised before its first piece.
+    """
+    try:
+        first = await anext(pump)
+    except BaseException:
+        pump.close()
+        raise
+    return PumpedResponse(pump, first, media_type, headers)
+
+
+def encoder(media_type: str, jpeg_quality: int) -> Encoder:
+    """What turns an utterance into bytes of this type."""
+    if media_type == fragmented_mp4.MEDIA_TYPE:
+        return encode_fragmented_mp4
+    return lambda events: encode_ndjson(events, jpeg_quality)
+
+
+def ended_by_problem(
+    lines: Generator[bytes, None, None], describe: Callable[[Exception], Problem]
+) -> Generator[bytes, None, None]:
+    """NDJSON: after the header a problem has no status any more, so it is the last line."""
+    begun = False
+    try:
+        for one in lines:
+            begun = True
+            yield one
+    except Exception as error:  # a session's outer edge
+        if not begun:
+            raise
+        logger.warning("an utterance ended early: %s", error)
+        yield line({"type": "error", "problem": describe(error).model_dump(exclude_none=True)})
+    finally:
+        lines.close()
+
+
+def disposition(name: str, media_type: str, download: bool) -> dict[str, str]:
+    """Headers that make a browser save the answer."""
+    ending = next(ending for ending, known in FORMATS.items() if known == media_type)
+    return {"Content-Disposition": f'attachment; filename="{name}.{ending}"'} if download else {}

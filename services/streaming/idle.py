@@ -1,0 +1,61 @@
+"""The avatar while nobody speaks: its own template frames with the mouth closed, as JPEG, drawn once.
+
+A frame is what the generator draws in silence at that place of the template, so speech begins and ends without
+a jump.
+
+Axes: B batch, S audio samples (16 kHz), H W C picture (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterable
+
+import numpy as np
+
+from data_prep.paste_back import paste_patch, plan_paste
+from data_prep.recipe_328 import window_samples
+from services.byte_cache import ByteCache
+from services.streaming.jpeg import encode_jpeg
+from services.types import AvatarModel
+
+
+class IdleFrames:
+    """Draws and remembers idle frames; safe to use from several threads."""
+
+    def __init__(self, budget_bytes: int, jpeg_quality: int) -> None:
+        """Set the limits.
+
+        Args:
+            budget_bytes: for all remembered JPEGs together.
+            jpeg_quality: 1 to 100.
+        """
+        self._jpeg_quality = jpeg_quality
+        self._drawn: ByteCache[tuple[str, int], bytes] = ByteCache(budget_bytes)
+        self._drawing = threading.Lock()  # one at a time: what is being said has the machine first
+
+    def jpegs(self, model: AvatarModel, indices: Iterable[int]) -> Generator[tuple[int, bytes], None, None]:
+        """(template index, JPEG) of every index."""
+        avatar_hash = identity(model)
+        for index in indices:
+            jpeg = self._drawn.get((avatar_hash, index))
+            if jpeg is None:
+                with self._drawing:
+                    jpeg = self._drawn.get((avatar_hash, index)) or self._draw(model, index)
+                    self._drawn.put((avatar_hash, index), jpeg, len(jpeg))
+            yield index, jpeg
+
+    def _draw(self, model: AvatarModel, index: int) -> bytes:
+        silence_BS = np.zeros((1, window_samples(model.avatar.manifest.recipe["audio_features"])), np.float32)
+        embedding_BD = model.encode_audio(silence_BS, np.zeros(1, np.float32))
+        patch_BHWC = model.decode(model.encode_template([index]), embedding_BD)
+        picture_HWC = model.template.frame(index)
+        plan = plan_paste(model.avatar.affine_T23[index], *picture_HWC.shape[:2])
+        paste_patch(picture_HWC, patch_BHWC[0], plan)
+        return encode_jpeg(picture_HWC, self._jpeg_quality)
+
+
+def identity(model: AvatarModel) -> str:
+    """Differs between any two avatars that draw differently: it is made of the hashes of their files."""
+    manifest = model.avatar.manifest
+    return "-".join([manifest.name, *(manifest.files[name][:16] for name in sorted(manifest.files))])

@@ -1,0 +1,93 @@
+"""An utterance as lines of JSON: every picture a JPEG and every sound PCM s16le, both base64. For curl and pages.
+
+Axes: S audio samples.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.recipe_328 import FPS
+from services.streaming.events import Caption, Event, Frame, Header
+from services.streaming.jpeg import encode_jpeg
+
+MEDIA_TYPE: Final = "application/x-ndjson"
+_VERSION: Final = 1
+_FULL_SCALE: Final = 32767.0
+
+
+def line(message: dict[str, Any]) -> bytes:
+    """One message."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def pcm_s16le(pcm_S: NDArray[np.float32]) -> bytes:
+    """Samples in [-1, 1] as 16 bits, little endian."""
+    return np.round(np.clip(pcm_S, -1.0, 1.0) * _FULL_SCALE).astype("<i2").tobytes()
+
+
+def encode_ndjson(events: Generator[Event, None, None], jpeg_quality: int) -> Generator[bytes, None, None]:
+    """Lines, one per event."""
+    with closing(events):
+        for event in events:
+            yield line(_message(event, jpeg_quality))
+
+
+def _message(event: Event, jpeg_quality: int) -> dict[str, Any]:
+    if isinstance(event, Frame):
+        return {
+            "type": "frame",
+            "index": event.index,
+            "pts": round(event.pts_s, 3),
+            "template_index": event.template_index,
+            "image": _base64(encode_jpeg(event.frame_rgb_HWC, jpeg_quality)),
+            "audio": _base64(pcm_s16le(event.pcm_S)),
+        }
+    if isinstance(event, Caption):
+        return {"type": "caption", "index": event.index, "text": event.text}
+    if isinstance(event, Header):
+        return {
+            "type": "header",
+            "version": _VERSION,
+            "utterance": event.utterance,
+            "avatar": event.avatar,
+            "fps": FPS,
+            "width": event.width,
+            "height": event.height,
+            "sample_rate": event.sample_rate_hz,
+            "samples_per_frame": event.samples_per_frame,
+            "start_frame": event.start_frame,
+            "direction": event.direction,
+            "voice": event.voice,
+            "engine": event.engine,
+            "ai_generated": True,
+        }
+    return {
+        "type": "end",
+        "frames": event.frames,
+        "duration_s": round(event.duration_s, 3),
+        "template_index": event.template_index,
+        "direction": event.direction,
+    }
+
+
+def idle_header(avatar: str, width: int, height: int, frames: int, low: int, high: int) -> dict[str, Any]:
+    """First line of a stream of idle frames."""
+    sizes = {"fps": FPS, "width": width, "height": height, "frames": frames, "low": low, "high": high}
+    return {"type": "header", "version": _VERSION, "avatar": avatar, **sizes, "ai_generated": True}
+
+
+def idle_frame(template_index: int, jpeg: bytes) -> dict[str, Any]:
+    """One idle frame."""
+    return {"type": "frame", "template_index": template_index, "image": _base64(jpeg)}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

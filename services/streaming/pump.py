@@ -1,0 +1,147 @@
+"""A generator that runs in a thread of its own, a bounded number of items ahead of whoever takes them.
+
+Both signals of the house go upstream here: backpressure (the thread waits while the queue is full) and cancel
+(`close`: the thread closes the generator as soon as it has finished the item it is at, which frees every stage).
+Items are taken from a thread by `next`, or from an event loop by `await anext`; nothing blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Generic, TypeVar
+
+from services.errors import StalledError
+
+T = TypeVar("T")
+
+
+class Pump(Generic[T]):
+    """One generator, one thread, one taker."""
+
+    def __init__(
+        self,
+        items: Generator[T, None, None],
+        ahead: int,
+        name: str,
+        stall_s: float | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        """Start.
+
+        Args:
+            items: runs in the pump's thread from its first item to its closing.
+            ahead: items that may wait to be taken.
+            name: of the thread.
+            stall_s: give up when nobody took an item for so long; None waits for ever.
+            on_end: called once, in the thread, after the generator was closed, whatever the reason.
+        """
+        self._generator = items
+        self._ahead = ahead
+        self._stall_s = stall_s
+        self._on_end = on_end
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ended = False
+        self._error: BaseException | None = None
+        self._waiter: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """True when the generator is closed and nothing of it goes on."""
+        return self._ended
+
+    def close(self, wait_s: float = 0.0) -> None:
+        """Cancel; what was not taken is dropped.
+
+        Args:
+            wait_s: how long to wait for the thread's end.
+        """
+        with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+        if wait_s:
+            self._thread.join(wait_s)
+
+    def __iter__(self) -> Pump[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._changed:
+            while not self._items and not self._ended:
+                self._changed.wait()
+            if self._items:
+                return self._take()
+            if self._error is not None:
+                raise self._error
+            raise StopIteration
+
+    def __aiter__(self) -> Pump[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while True:
+            with self._changed:
+                if self._items:
+                    return self._take()
+                if self._ended and self._error is not None:
+                    raise self._error
+                if self._ended:
+                    raise StopAsyncIteration
+                event = asyncio.Event()
+                self._waiter = (asyncio.get_running_loop(), event)
+            await event.wait()
+
+    def _take(self) -> T:
+        self._changed.notify_all()
+        return self._items.popleft()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            with contextlib.closing(self._generator):
+                for item in self._generator:
+                    if not self._put(item):
+                        break
+        except BaseException as caught:  # the thread's outer edge: the taker gets it
+            error = caught
+        finally:
+            try:
+                if self._on_end is not None:
+                    self._on_end()
+            finally:
+                with self._changed:
+                    self._error = error
+                    self._ended = True
+                    self._wake()
+
+    def _put(self, item: T) -> bool:
+        """Append, when there is room; False if the pump was closed."""
+        deadline = None if self._stall_s is None else time.monotonic() + self._stall_s
+        with self._changed:
+            while len(self._items) >= self._ahead and not self._closed:
+                rest_s = None if deadline is None else deadline - time.monotonic()
+                if rest_s is not None and rest_s <= 0:
+                    raise StalledError(f"nobody took a frame for {self._stall_s:g} s; the stream was given up")
+                self._changed.wait(rest_s)
+            if self._closed:
+                return False
+            self._items.append(item)
+            self._wake()
+        return True
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        if self._waiter is not None:
+            loop, event = self._waiter
+            self._waiter = None
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who waited
+                loop.call_soon_threadsafe(event.set)

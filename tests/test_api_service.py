@@ -1,0 +1,397 @@
+"""Everything of the server that is not a stream of speech: avatars, idle pictures, health, cache, debug, protection."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import httpx2 as httpx
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from data_prep.recipe_328 import SAMPLE_RATE_HZ
+from services.avatar import record_consent
+from services.container import Services, build_services
+from services.frame_generation_service import FrameGenerationService
+from services.model_service import LoadedAvatar
+from services.streaming.jpeg import encode_jpeg
+from services.template import turning_frames
+from tests.service_material import (
+    Gated,
+    Humming,
+    app_for,
+    client_of,
+    http,  # noqa: F401
+    lines_of,
+    of_type,
+    served,
+    settings_for,
+    sound_of,
+    wait_for,
+)
+from tests.toy_avatar import FRAMES, NAME, SIZE, build_toy_avatar, toy_avatars, toy_model, toy_services  # noqa: F401
+
+# ruff: noqa: F811
+
+
+@pytest.fixture(scope="module")
+def client(toy_avatars: Path, toy_services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    work = tmp_path_factory.mktemp("work")
+    with client_of(app_for(settings_for(toy_avatars, work), toy_services)) as client:
+        yield client
+
+
+# --- avatars --------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def mixed_avatars(tmp_path_factory: pytest.TempPathFactory, toy_avatars: Path, presenter_video: Path) -> Path:
+    """A good one, one with a damaged file, one without avatar.json, and a person without a consent record."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for name in ("toy", "unfinished"):
+        shutil.copytree(toy_avatars / NAME, folder / name)
+    build_toy_avatar(folder / "person", presenter_video, synthetic=False)
+    build_toy_avatar(folder / "damaged", presenter_video)
+    (folder / "damaged" / "unet_decoder.onnx").write_bytes(b"rubbish")
+    (folder / "unfinished" / "avatar.json").unlink()
+    return folder
+
+
+def test_avatars_are_listed_with_facts_and_broken_ones_with_the_reason(
+    mixed_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    services = build_services(mixed_avatars, "cpu", 1, tts=Humming())
+    with client_of(app_for(settings_for(mixed_avatars, tmp_path), services)) as client:
+        listed = {avatar["name"]: avatar for avatar in client.get("/avatars").json()["avatars"]}
+        broken = client.get("/generate", params={"text": "hello", "avatar": "damaged"})
+        assert client.get("/generate", params={"text": "hello", "avatar": "person"}).status_code == 200
+        health = client.get("/health").json()
+    assert sorted(listed) == ["damaged", "person", "toy", "unfinished"]
+    good = listed["toy"]
+    created = good.pop("created")
+    assert created.startswith("20")
+    assert good == {
+        "name": "toy",
+        "status": "ok",
+        "problem": None,
+        "default": True,
+        "width": SIZE,
+        "height": SIZE,
+        "frames": FRAMES,
+        "fps": 25,
+        "synthetic": True,
+        "consent": False,
+        "licence": "CC0-1.0",
+        "metrics": {"generated.psnr_mouth_db": 31.5, "generated.opening_r": 0.87},
+        "poster": "/avatar?avatar=toy",
+    }
+    assert (listed["damaged"]["status"], listed["unfinished"]["status"]) == ("broken", "broken")
+    assert listed["damaged"]["problem"].startswith("damaged/unet_decoder.onnx is not the file that was packaged")
+    assert listed["unfinished"]["problem"].startswith("unfinished/avatar.json is missing")
+    assert listed["person"]["status"] == "ok"  # only this machine can reach the server
+    assert (broken.status_code, broken.json()["type"]) == (503, "/problems/avatar-broken")
+    assert str(mixed_avatars) not in json.dumps([listed, health, broken.json()])
+    assert health["status"] == "ok"
+    assert [a["name"] for a in health["avatars"] if a["status"] == "broken"] == ["damaged", "unfinished"]
+
+
+def test_others_see_only_avatars_that_may_be_shown(mixed_avatars: Path, tmp_path: Path) -> None:
+    avatars = tmp_path / "avatars"
+    shutil.copytree(mixed_avatars, avatars)
+    settings = settings_for(avatars, tmp_path, server={"host": "0.0.0.0"})
+    app = app_for(settings, build_services(avatars, "cpu", 1, tts=Humming()))
+    with client_of(app) as client:
+        listed = {avatar["name"]: avatar["status"] for avatar in client.get("/avatars").json()["avatars"]}
+        assert (listed["toy"], listed["person"]) == ("ok", "refused")
+        for path in ("/generate?text=a&avatar=person", "/avatar?avatar=person", "/avatar/frames?avatar=person"):
+            refused = client.get(path)
+            assert (refused.status_code, refused.json()["type"]) == (403, "/problems/consent-missing"), path
+        assert client.get("/generate?text=a&avatar=toy").status_code == 200
+        assert client.post("/debug/config", json={"enabled": True}).status_code == 403
+        record_consent(avatars, "person", "Ada Lovelace, 2026-11-20, tests")
+        assert client.get("/generate?text=a&avatar=person").status_code == 200
+
+
+def test_an_avatar_that_changes_on_disk_is_seen(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    avatars = tmp_path / "avatars"
+    shutil.copytree(toy_avatars, avatars)
+    with client_of(app_for(settings_for(avatars, tmp_path), toy_services)) as client:
+        assert [a["status"] for a in client.get("/avatars").json()["avatars"]] == ["ok"]
+        (avatars / NAME / "poster.jpg").write_bytes(b"another")
+        assert [a["status"] for a in client.get("/avatars").json()["avatars"]] == ["broken"]
+
+
+def test_still_picture(client: TestClient, toy_avatars: Path) -> None:
+    answer = client.get("/avatar")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.content == (toy_avatars / NAME / "poster.jpg").read_bytes()
+    again = client.get("/avatar", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_missing_default_avatar_is_a_problem_that_says_what_there_is(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    settings = settings_for(toy_avatars, tmp_path, models={"default_avatar": "demo"})
+    with client_of(app_for(settings, toy_services)) as client:
+        for path in ("/generate?text=hello", "/avatar", "/avatar/frames"):
+            answer = client.get(path)
+            assert answer.status_code == 404
+            assert "no avatar 'demo' in this server's avatars (there: toy)" in answer.json()["detail"]
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.headers["retry-after"]) == (503, "10")
+        assert "no avatar 'demo'" in ready.json()["detail"]
+        assert client.get("/health").json()["status"] == "degraded"
+        assert client.get("/generate?text=hello&avatar=toy").status_code == 200
+
+
+# --- idle -----------------------------------------------------------------------------------------
+def test_idle_frames_are_what_silence_looks_like(client: TestClient, toy_model: LoadedAvatar) -> None:
+    answer = client.get("/avatar/frames", params={"first": 10, "count": 5})
+    messages = lines_of(answer.content)
+    low, high = turning_frames(toy_model.avatar.motion_T)
+    facts = {"fps": 25, "width": SIZE, "height": SIZE, "frames": FRAMES, "low": low, "high": high}
+    assert messages[0] == {"type": "header", "version": 1, "avatar": NAME, **facts, "ai_generated": True}
+    service = FrameGenerationService()
+    silence_S = np.zeros(5 * 640, np.float32)
+    drawn = list(service.generate(toy_model, [silence_S], start_frame=10))
+    assert [frame.gate for frame in drawn] == [0.0] * 5
+    assert [(m["template_index"], base64.b64decode(m["image"])) for m in of_type(messages, "frame")] == [
+        (frame.template_index, encode_jpeg(frame.frame_rgb_HWC, 85)) for frame in drawn
+    ]
+    assert messages[-1] == {"type": "end"}
+
+
+def test_idle_frames_end_with_the_template_and_are_kept_by_browsers(client: TestClient) -> None:
+    answer = client.get("/avatar/frames", params={"first": FRAMES - 2, "count": 25})
+    assert [m["template_index"] for m in of_type(lines_of(answer.content), "frame")] == [FRAMES - 2, FRAMES - 1]
+    known = {"If-None-Match": answer.headers["etag"]}
+    assert client.get("/avatar/frames", params={"first": FRAMES - 2, "count": 2}, headers=known).status_code == 304
+    assert client.get("/avatar/frames", params={"first": 0, "count": 2}, headers=known).status_code == 200
+
+
+def test_idle_frames_are_drawn_once(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    drawn: list[int] = []
+    models = Gated(toy_services.models.open(NAME), lambda: drawn.append(1))
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services, models=models)) as client:
+        first = client.get("/avatar/frames", params={"count": 8})
+        assert len(drawn) == 8
+        assert client.get("/avatar/frames", params={"count": 8}).content == first.content
+        assert len(drawn) == 8
+
+
+def test_idle_streams_have_places_of_their_own(
+    http: httpx.Client, toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    settings = settings_for(toy_avatars, tmp_path, limits={"idle_streams": 1}, server={"queue_frames": 1})
+    slow = Gated(toy_services.models.open(NAME), lambda: time.sleep(0.02))
+    with served(app_for(settings, toy_services, models=slow)) as address:
+        with http.stream("GET", f"{address}/avatar/frames?count=60") as answer:
+            next(answer.iter_raw())
+            refused = http.get(f"{address}/avatar/frames?count=1")
+            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/busy")
+            assert http.get(f"{address}/generate?text=one").status_code == 200
+        wait_for(lambda: http.get(f"{address}/avatar/frames?count=1").status_code == 200, 2)
+
+
+# --- operation ------------------------------------------------------------------------------------
+def test_health_tells_who_speaks_and_why(client: TestClient) -> None:
+    health = client.get("/health").json()
+    uptime_s = health.pop("uptime_s")
+    assert 0 <= uptime_s < 600
+    assert health == {
+        "status": "ok",
+        "version": "0.1.0",
+        "reasons": [],
+        "models": {"device": "cpu", "provider": "CPUExecutionProvider"},
+        "avatars": [{"name": "toy", "status": "ok", "problem": None}],
+        "speech": {"engine": "hum", "default_voice": "hum:low", "fallback_reason": "no other engine in tests"},
+        "sessions": {"active": 0, "limit": 4},
+    }
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_voices(client: TestClient) -> None:
+    assert client.get("/voices").json() == {
+        "voices": [
+            {"name": "hum:low", "engine": "hum", "language": "en-US", "label": "Low"},
+            {"name": "hum:high", "engine": "hum", "language": "de-DE", "label": "High"},
+        ],
+        "default": "hum:low",
+    }
+
+
+def test_metrics_count_what_happened(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services)) as client:
+        client.get("/generate", params={"text": "one two"})
+        client.get("/generate", params={"text": ""})
+        text = client.get("/metrics").text
+        assert client.get("/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
+    numbers = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert float(numbers["avatar328_frames_total"]) == 12
+    assert float(numbers["avatar328_utterances_total"]) == 1
+    assert float(numbers["avatar328_sessions_active"]) == 0
+    assert float(numbers["avatar328_first_frame_delay_seconds_count"]) == 1
+    assert 0 < float(numbers["avatar328_real_time_factor_sum"]) < 50
+    assert float(numbers['avatar328_errors_total{type="/problems/text-rejected"}']) == 1
+
+
+def test_page_and_protection(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "blob:" in policy
+    assert client.get("/health", headers={"Origin": "http://localhost"}).status_code == 200
+    assert "access-control-allow-origin" not in client.get("/health", headers={"Origin": "http://localhost"}).headers
+    for host in ("127.0.0.1:8000", "[::1]:8000", "LOCALHOST:80"):
+        assert client.get("/livez", headers={"Host": host}).status_code == 200
+    for host in ("", "localhost.evil.example", "[::1", "127.0.0.1.evil.example"):
+        assert client.get("/livez", headers={"Host": host}).status_code == 421
+    for path in ("/generate?text=a", "/avatar", "/avatar/frames?count=1", "/get-tts-audio?text=a"):
+        assert client.get(path).headers["x-ai-generated"] == "true"
+    assert "x-ai-generated" not in client.get("/health").headers
+    for path in ("/docs", "/redoc"):
+        assert client.get(path).status_code == 404
+
+
+def test_allowed_hosts(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    settings = settings_for(toy_avatars, tmp_path, server={"allowed_hosts": "avatar.lan, other.lan"})
+    with client_of(app_for(settings, toy_services)) as client:
+        assert client.get("/livez", headers={"Host": "other.lan:8000"}).status_code == 200
+        assert client.get("/livez", headers={"Host": "third.lan"}).status_code == 421
+
+
+# --- cache ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("form", ["ndjson", "mp4"])
+def test_a_kept_animation_is_answered_without_drawing(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path, form: str
+) -> None:
+    drawn: list[int] = []
+    models = Gated(toy_services.models.open(NAME), lambda: drawn.append(1))
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services, models=models)) as client:
+        wish = {"text": "one two", "cache": "true", "format": form}
+        made, kept = client.get("/generate", params=wish), client.get("/generate", params=wish)
+        assert (made.headers["x-cache"], kept.headers["x-cache"]) == ("miss", "hit")
+        assert made.content == kept.content
+        assert made.headers["x-utterance-id"] == kept.headers["x-utterance-id"]
+        assert kept.headers["content-type"] == made.headers["content-type"]
+        assert len(drawn) == 12
+        other = client.get("/generate", params={**wish, "start_frame": 1})
+        assert other.headers["x-cache"] == "miss"
+        assert "x-cache" not in client.get("/generate", params={"text": "one two", "format": form}).headers
+
+
+def test_kept_animations_stay_within_their_budget(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    settings = settings_for(toy_avatars, tmp_path, server={"cache_mb": 1})
+    kept = tmp_path / "animations"
+    with client_of(app_for(settings, toy_services)) as client:
+        for number in range(4):
+            words = " ".join(["word"] * (3 + number))
+            client.get("/generate", params={"text": words, "cache": "true"})
+        sizes = [path.stat().st_size for path in kept.iterdir()]
+        assert 1 <= len(sizes) < 4
+        assert sum(sizes) <= 1 << 20
+        last = client.get("/generate", params={"text": words, "cache": "true"})
+        assert last.headers["x-cache"] == "hit"
+        client.get("/generate", params={"text": " ".join(["word"] * 40), "cache": "true"})  # larger than all of it
+        assert sum(path.stat().st_size for path in kept.iterdir()) <= 1 << 20
+        assert [path.name for path in kept.iterdir() if path.suffix == ".part"] == []
+
+
+def test_a_failed_animation_is_not_kept(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    speech = Humming()
+    speech.fail_after_sentences = 1
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services, tts=speech)) as client:
+        wish = {"text": "one. two", "cache": "true"}
+        assert lines_of(client.get("/generate", params=wish).content)[-1]["type"] == "error"
+        assert list((tmp_path / "animations").iterdir()) == []
+        speech.fail_after_sentences = None
+        assert lines_of(client.get("/generate", params=wish).content)[-1]["type"] == "end"
+
+
+def test_without_a_cache_nothing_is_kept(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    settings = settings_for(toy_avatars, tmp_path, server={"cache_mb": 0})
+    with client_of(app_for(settings, toy_services)) as client:
+        for _ in range(2):
+            assert client.get("/generate", params={"text": "one", "cache": "true"}).headers["x-cache"] == "miss"
+    assert not (tmp_path / "animations").exists()
+
+
+# --- debug ----------------------------------------------------------------------------------------
+def test_debug_mode_saves_every_frame_and_the_sound(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services)) as client:
+        off = {"enabled": False, "save_frames": True, "save_audio": True, "used_bytes": 0, "quota_bytes": 1 << 30}
+        assert client.get("/debug/status").json() == off
+        client.get("/generate", params={"text": "not saved"})
+        assert not (tmp_path / "debug").exists()
+        wish = {"enabled": True, "save_frames": True, "save_audio": True}
+        assert client.post("/debug/config", json=wish).json()["enabled"] is True
+        answer = client.get("/generate", params={"text": "one two"})
+        messages = lines_of(answer.content)
+        name = answer.headers["x-utterance-id"]
+        saved = sorted((tmp_path / "debug" / "frames" / name).iterdir())
+        assert [path.name for path in saved] == [f"{i:05d}.jpg" for i in range(12)]
+        sent = [base64.b64decode(m["image"]) for m in of_type(messages, "frame")]
+        assert [path.read_bytes() for path in saved] == sent
+        with wave.open(str(tmp_path / "debug" / "audio" / f"{name}.wav")) as file:
+            assert file.getframerate() == messages[0]["sample_rate"]
+            samples_S = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        np.testing.assert_array_equal(samples_S, sound_of(messages))
+        assert client.get("/debug/status").json()["used_bytes"] > sum(map(len, sent))
+        assert client.post("/debug/config", json={"save_frames": False}).json()["save_audio"] is True
+        upload = client.post("/generate-from-audio", files={"file": wav_upload(tmp_path)})
+        assert (tmp_path / "debug" / "audio" / f"{upload.headers['x-utterance-id']}.wav").is_file()
+        assert not (tmp_path / "debug" / "frames" / upload.headers["x-utterance-id"]).exists()
+
+
+def wav_upload(folder: Path) -> bytes:
+    path = folder / "upload.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes(np.full(6400, 1000, "<i2").tobytes())
+    return path.read_bytes()
+
+
+def test_debug_mode_keeps_its_quota_and_drops_the_oldest(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    settings = settings_for(toy_avatars, tmp_path, debug={"enabled": True, "quota_mb": 1})
+    with client_of(app_for(settings, toy_services)) as client:
+        made = [client.get("/generate", params={"text": "a b c d e"}) for _ in range(5)]
+        names = [answer.headers["x-utterance-id"] for answer in made]
+        saved = {path.name for path in (tmp_path / "debug" / "frames").iterdir()}
+        assert 1 <= len(saved) < 5
+        assert saved == set(names[-len(saved) :])
+        assert client.get("/debug/status").json()["used_bytes"] <= 1 << 20
+        long = client.get("/generate", params={"text": " ".join(["word"] * 40)})  # more than the quota by itself
+        assert lines_of(long.content)[-1]["type"] == "end"
+        assert client.get("/debug/status").json()["used_bytes"] <= 1 << 20
+
+
+def test_debug_mode_on_a_full_disk_costs_no_speech(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    (tmp_path / "debug").write_text("a file where the folder should be")
+    settings = settings_for(toy_avatars, tmp_path, debug={"enabled": True}, server={"cache_dir": tmp_path / "debug"})
+    with client_of(app_for(settings, toy_services)) as client:
+        answer = client.get("/generate", params={"text": "one", "cache": "true"})
+        assert lines_of(answer.content)[-1]["type"] == "end"
+
+
+def test_jpeg_quality_is_as_set(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    settings = settings_for(toy_avatars, tmp_path, server={"jpeg_quality": 40})
+    with client_of(app_for(settings, toy_services)) as client:
+        frame = of_type(lines_of(client.get("/generate", params={"text": "one"}).content), "frame")[0]
+        model = toy_services.models.open(NAME)
+        index = frame["template_index"]
+        assert len(base64.b64decode(frame["image"])) < 0.7 * len(encode_jpeg(model.template.frame(index), 85))
+        picture = cv2.imdecode(np.frombuffer(base64.b64decode(frame["image"]), np.uint8), cv2.IMREAD_COLOR)
+        assert picture.shape == (SIZE, SIZE, 3)
