@@ -78,6 +78,9 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
     app.state.facts = Facts(
         default_avatar=settings.models.default_avatar,
         device=settings.models.device,
+        text_characters=settings.limits.text_characters,
+        upload_mb=settings.limits.upload_mb,
+        upload_s=settings.limits.upload_s,
         jpeg_quality=settings.server.jpeg_quality,
         public=public,
         version=app.version,
@@ -113,6 +116,7 @@ def _services(settings: Settings) -> Services:
         models.features_mb * _MIB,
         models.template_mb * _MIB,
         _speech(settings),
+        models.runtime,
     )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import configargparse
 import numpy as np
@@ -28,6 +29,7 @@ from data_prep.recipe_328 import FPS
 from services.avatar_manifest import AvatarManifest
 from services.container import build_services
 from services.errors import ServiceError, VideoWriteError
+from services.runtime_choice import RuntimeName
 from services.speech.feed import SpeechFeed
 from services.tts_service import build_speech
 from services.types import TTSService, VideoFrame
@@ -52,6 +54,7 @@ def parse_options(arguments: Sequence[str] | None) -> configargparse.Namespace:
     parser.add_argument("--start_frame", type=int, default=0, help="frame of the avatar's template to begin at")
     parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what runs the networks")
+    parser.add_argument("--runtime", choices=get_args(RuntimeName), default="auto", help="what computes on a CPU")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads for the networks; 0 = one per core")
     options = parser.parse_args(arguments)
     if options.audio_path is not None and (options.voice is not None or options.speed is not None):
@@ -114,7 +117,7 @@ def with_progress(frames: Iterable[VideoFrame], expected: int | None) -> Iterato
 def render(options: configargparse.Namespace) -> str:
     """Make the video; returns what to tell the user."""
     tts = build_speech(options.voices_dir)
-    services = build_services(options.avatars_dir, options.device, options.threads, tts=tts)
+    services = build_services(options.avatars_dir, options.device, options.threads, tts=tts, runtime=options.runtime)
     model = services.models.open(options.name)
     if options.text is None:
         said = recording(options.audio_path, options.out)

@@ -1,79 +1,211 @@
-"""Where the time of a generated frame goes: `python -m benchmarks.per_frame --name NAME`.
+"""Where the time of a generated frame goes: `python -m benchmarks.per_frame --name NAME --size 720x720`.
 
-Every stage is timed by itself on the same frames, in wall and CPU milliseconds per frame, and the whole generator
-with the file writer beside it.
+Every stage is timed by itself on the same frames, for every runtime and precision of this machine in turn, and the
+whole generator beside it. All runs take turns in one process, and the machine's peak is measured between them, so
+that a busy neighbour disturbs all of them alike.
 """
 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import configargparse
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.table import report
-from data_prep.audio import window_pcm
+from benchmarks.macs import count_gmac
+from benchmarks.material import (
+    FEATURES_BYTES,
+    JPEG_QUALITY,
+    TEMPLATE_BYTES,
+    base_parser,
+    cpu_runtime,
+    model_service,
+    noise_S,
+    runtimes_here,
+    sized_avatars,
+    threads_of,
+)
+from benchmarks.stages import PeakMeter, Peaks, Stages
+from benchmarks.table import Cell, Table, report_all
+from data_prep.face_crop import crop_face
 from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
-from services.container import build_services
-from services.video_writer import write_video
+from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ, window_samples
+from services.avatar_manifest import FRAMES_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
+from services.frame_generation_service import FrameGenerationService, HeardSound
+from services.model_service import LoadedAvatar
+from services.runtime_choice import RuntimeName
+from services.streaming.jpeg import encode_jpeg
+from services.template import TemplateVideo
+from services.video_writer import Mp4Writer, write_video
+
+_SHARED: Final = "any"
+_DECODER, _ENCODER, _AUDIO = "decoder", "template encoder with its crop", "audio encoder"
+_PICTURE, _WINDOWS, _PLAN, _PASTE = "template picture, kept", "audio windows and gate", "plan of the paste", "paste"
+_H264, _JPEG = "H.264 file", "JPEG"
+_WHOLE: Final = "ALL to H.264 file, template seen"
+# What the whole consists of, once every template frame was seen.
+_PARTS: Final = (_WINDOWS, _AUDIO, _DECODER, _PICTURE, _PLAN, _PASTE, _H264)
+_ONLY_SHARED: Final = {_PICTURE, _WINDOWS, _PLAN, _PASTE, _H264}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An avatar on one runtime: once with its features remembered, once without."""
+
+    warm: LoadedAvatar
+    cold: LoadedAvatar
+
+
+class PerFrame:
+    """Measures rounds over the same frames."""
+
+    def __init__(self, avatars_dir: Path, name: str, runtimes: list[RuntimeName], threads: int, frames: int) -> None:
+        self.candidates = {
+            runtime: Candidate(
+                model_service(avatars_dir, cpu_runtime(runtime, threads)).open(name),
+                model_service(avatars_dir, cpu_runtime(runtime, threads), features_bytes=1).open(name),
+            )
+            for runtime in runtimes
+        }
+        self.model = self.candidates[runtimes[0]].warm
+        self.manifest = self.model.avatar.manifest
+        self.count = min(frames, self.manifest.frames)
+        self.stages: dict[str, Stages] = {name: Stages() for name in (_SHARED, *runtimes)}
+        self.pcm_S = noise_S(self.count / FPS)
+        self.shown = list(range(self.count))
+        for candidate in self.candidates.values():  # every template frame is seen once
+            candidate.warm.encode_template(self.shown)
+
+    def shared_round(self) -> None:
+        """The stages that are the same whatever runs the networks."""
+        stages, count, model = self.stages[_SHARED], self.count, self.model
+        film = (self.manifest.frames, self.manifest.width, self.manifest.height, TEMPLATE_BYTES)
+        new = TemplateVideo(model.avatar.folder / FRAMES_FILE, *film)
+        stages.timed("template picture, first time", count, lambda: [new.frame(i) for i in self.shown])
+        pictures = stages.timed(_PICTURE, count, lambda: [model.template.frame(i) for i in self.shown])
+        affine_T23 = model.avatar.affine_T23
+        stages.timed("crop of the face", count, lambda: [crop_face(pictures[i], affine_T23[i]) for i in self.shown])
+        windows, gates = stages.timed(_WINDOWS, count, self._windows)
+        patches = model.decode(model.encode_template(self.shown), model.encode_audio(windows, gates))
+        height, width = pictures[0].shape[:2]
+        plans = stages.timed(_PLAN, count, lambda: [plan_paste(affine_T23[i], height, width) for i in self.shown])
+        stages.timed(_PASTE, count, lambda: [paste_patch(pictures[i], patches[i], plans[i]) for i in self.shown])
+        stages.timed(_JPEG, count, lambda: [encode_jpeg(picture, JPEG_QUALITY) for picture in pictures])
+        stages.timed(_H264, count, lambda: self._write(pictures))
+
+    def runtime_round(self, name: str) -> None:
+        """The networks, and the whole, on one runtime."""
+        stages, count, candidate = self.stages[name], self.count, self.candidates[name]  # type: ignore[index]
+        windows, gates = self._windows()
+        features = candidate.warm.encode_template(self.shown)
+        embeddings = stages.timed(_AUDIO, count, lambda: candidate.warm.encode_audio(windows, gates))
+        stages.timed(_ENCODER, count, lambda: candidate.cold.encode_template(self.shown))
+        stages.timed(_DECODER, count, lambda: candidate.warm.decode(features, embeddings))
+        stages.timed("ALL to pictures, template seen", count, lambda: self._generate(candidate.warm, lambda _: None))
+        stages.timed(
+            "ALL to JPEG, template seen",
+            count,
+            lambda: self._generate(candidate.warm, lambda picture: encode_jpeg(picture, JPEG_QUALITY)),
+        )
+        stages.timed(_WHOLE, count, lambda: self._generate_file(candidate.warm))
+        stages.timed("ALL to H.264 file, template new", count, lambda: self._generate_file(candidate.cold))
+
+    def _windows(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        sound = HeardSound(window_samples(self.manifest.recipe["audio_features"]))
+        heard = [window for piece in self._pieces() for window in sound.push(piece)] + list(sound.finish())
+        assert len(heard) == self.count, (len(heard), self.count)
+        return np.stack([window.pcm_S for window in heard]), np.array([window.gate for window in heard], np.float32)
+
+    def _pieces(self) -> list[NDArray[np.float32]]:
+        return [self.pcm_S[i : i + SAMPLE_RATE_HZ] for i in range(0, len(self.pcm_S), SAMPLE_RATE_HZ)]
+
+    def _generate(self, model: LoadedAvatar, take: Callable[[NDArray[np.uint8]], object]) -> None:
+        with closing(FrameGenerationService().generate(model, self._pieces())) as frames:
+            for frame in frames:
+                take(frame.frame_rgb_HWC)
+
+    def _generate_file(self, model: LoadedAvatar) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            frames = FrameGenerationService().generate(model, self._pieces())
+            write_video(Path(folder) / "x.mp4", frames, self.manifest.width, self.manifest.height, None)
+
+    def _write(self, pictures: list[NDArray[np.uint8]]) -> None:
+        size = self.manifest.width, self.manifest.height
+        pcm_CS = np.zeros((1, SAMPLE_RATE_HZ // FPS), np.float32)
+        with tempfile.TemporaryDirectory() as folder, Mp4Writer(Path(folder) / "x.mp4", *size, SAMPLE_RATE_HZ, 1) as to:
+            for picture in pictures:
+                to.write(picture, pcm_CS)
+
+    def rows(self, peaks: Peaks) -> list[tuple[Cell, ...]]:
+        """One row per stage; the share of the peak is the stage's least possible time over its wall time."""
+        floors_ms = {_PICTURE: 2 * self.manifest.width * self.manifest.height * 3 / peaks.copy_gb_per_s / 1e6}
+        folder = self.model.avatar.folder
+        gmac = {_DECODER: count_gmac(folder / UNET_DECODER_FILE), _ENCODER: count_gmac(folder / UNET_ENCODER_FILE)}
+        rows = []
+        for runtime, stages in self.stages.items():
+            peak = _peak(runtime, peaks)
+            if peak is not None:
+                floors_ms |= {stage: 2e3 * macs / peak for stage, macs in gmac.items()}
+            known = floors_ms if runtime == _SHARED or peak is not None else {}
+            rows += [self._row(runtime, stage, stages, known) for stage in stages.names]
+            if runtime != _SHARED:
+                rows.append(self._sum(runtime))
+        return rows
+
+    def _row(self, runtime: str, stage: str, stages: Stages, floors_ms: dict[str, float]) -> tuple[Cell, ...]:
+        wall_ms = stages.wall_ms(stage)
+        whole = "" if runtime == _SHARED else f"{100 * wall_ms / stages.wall_ms(_WHOLE):.0f} %"
+        share = f"{100 * floors_ms[stage] / wall_ms:.0f} %" if stage in floors_ms else ""
+        return runtime, stage, wall_ms, stages.cpu_ms(stage), 1e3 / wall_ms, share, whole
+
+    def _sum(self, runtime: str) -> tuple[Cell, ...]:
+        sources = [(self.stages[_SHARED if part in _ONLY_SHARED else runtime], part) for part in _PARTS]
+        wall_ms = sum(stages.wall_ms(part) for stages, part in sources)
+        cpu_ms = sum(stages.cpu_ms(part) for stages, part in sources)
+        whole = f"{100 * wall_ms / self.stages[runtime].wall_ms(_WHOLE):.0f} %"
+        return runtime, "sum of the parts of the last but one", wall_ms, cpu_ms, 1e3 / wall_ms, "", whole
+
+
+def _peak(runtime: str, peaks: Peaks) -> float | None:
+    """GFLOP/s of the precision that a runtime multiplies in; None where it is not measured."""
+    if "bf16" in runtime:
+        return peaks.bf16_gflops
+    return None if "int8" in runtime else peaks.fp32_gflops
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = configargparse.ArgParser(description=__doc__.split("\n")[0])
-    parser.add("--name", required=True, help="the avatar")
-    parser.add("--avatars_dir", type=Path, default=Path("avatars"))
+    parser = base_parser(__doc__.split("\n")[0], runtime=False)
     parser.add("--frames", type=int, default=75)
-    parser.add("--threads", type=int, default=0, help="CPU threads per network (0: all cores)")
-    parser.add("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add("--json", type=Path, help="write the numbers here as well")
+    parser.add("--rounds", type=int, default=3, help="medians of so many")
+    parser.add("--runtimes", nargs="+", default=runtimes_here(), choices=runtimes_here(), help="by default all")
     options = parser.parse_args(arguments)
-    services = build_services(options.avatars_dir, options.device, options.threads)
-    model = services.models.open(options.name)
-    count = min(options.frames, model.avatar.manifest.frames)
-    random = np.random.default_rng(0)
-    pcm_S = (0.1 * random.standard_normal(count * SAMPLES_PER_FRAME)).astype(np.float32)
-    windows = window_pcm(pcm_S, 0, count, window_samples(model.avatar.manifest.recipe["audio_features"]))
-    gates = np.ones(count, np.float32)
-    shown = list(range(count))
-    rows: list[tuple[str, float, float]] = []
-
-    def timed(stage: str, work: Callable[[], Any]) -> Any:
-        wall, cpu = time.perf_counter(), time.process_time()
-        result = work()
-        rows.append((stage, (time.perf_counter() - wall) * 1e3 / count, (time.process_time() - cpu) * 1e3 / count))
-        return result
-
-    pictures = timed("decode template frame", lambda: [model.template.frame(i) for i in shown])
-    embeddings = timed("audio features and encoder", lambda: model.encode_audio(windows, gates))
-    timed("template encoder, first time", lambda: model.encode_template(shown))
-    features = timed("template encoder, cached", lambda: [model.encode_template([i])[0] for i in shown])
-    patches = timed("decoder", lambda: model.decode(features, embeddings))
-    plans = timed(
-        "plan of the paste", lambda: [plan_paste(model.avatar.affine_T23[i], *pictures[0].shape[:2]) for i in shown]
-    )
-    timed(
-        "paste",
-        lambda: [paste_patch(p.copy(), patch, plan) for p, patch, plan in zip(pictures, patches, plans, strict=True)],
-    )
-    pieces = [pcm_S[i : i + SAMPLE_RATE_HZ] for i in range(0, len(pcm_S), SAMPLE_RATE_HZ)]
-    timed("all but the file", lambda: sum(1 for _ in services.frames.generate(model, pieces)))
-    manifest = model.avatar.manifest
-    with tempfile.TemporaryDirectory() as folder:
-        frames = services.frames.generate(model, pieces)
-        timed(
-            "all with H.264 file",
-            lambda: write_video(Path(folder) / "x.mp4", frames, manifest.width, manifest.height, None),
-        )
-    title = f"{options.name}, {manifest.width}x{manifest.height} px, {count} frames, {model.provider}"
-    whole = rows[-1][1]
-    table = [(stage, wall, cpu, f"{100 * wall / whole:.0f} %") for stage, wall, cpu in rows]
-    report(title, ["stage", "wall ms/frame", "CPU ms/frame", "of the whole"], table, options.json)
+    threads = threads_of(options)
+    meter = PeakMeter(threads)
+    with sized_avatars(options, options.frames) as avatars_dir:
+        measured = PerFrame(avatars_dir, options.name, options.runtimes, threads, options.frames)
+        for number in range(options.rounds):
+            meter.sample()
+            measured.shared_round()
+            turn = number % len(options.runtimes)
+            for runtime in options.runtimes[turn:] + options.runtimes[:turn]:
+                measured.runtime_round(runtime)
+        peaks, manifest = meter.peaks(), measured.manifest
+        rows = measured.rows(peaks)
+        features_mb = sum(array.nbytes for array in measured.model.encode_template([0])[0].values()) / 1e6
+    columns = ["runtime", "stage", "wall ms/frame", "CPU ms/frame", "fps", "share of peak", "of the whole"]
+    notes = [
+        peaks.text(threads),
+        f"the whole is '{_WHOLE}'; features take {features_mb:.2f} MB per template frame: the budget of "
+        f"{FEATURES_BYTES >> 20} MiB holds {int(FEATURES_BYTES / features_mb / 1e6)} of them, others are encoded again",
+    ]
+    title = f"{options.name}, {manifest.width}x{manifest.height} px, {measured.count} frames, median of "
+    report_all([Table(f"{title}{options.rounds} rounds, {threads} threads", columns, rows, notes)], options.json)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A table on the terminal and the same numbers as JSON."""
+"""Tables on the terminal and the same numbers as JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,65 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+Cell = str | float
 
 
-def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | float]], out: Path | None) -> None:
-    """Print the rows aligned; write them as JSON if a path is given."""
-    cells = [list(columns)] + [[f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-        for row in cells
-    ]
-    lines.insert(1, "  ".join("-" * w for w in widths))
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
-    sys.stdout.write(f"{title} ({machine})\n" + "\n".join(lines) + "\n")
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns; the notes stand below and say what the numbers mean."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+
+    def document(self) -> dict[str, Any]:
+        """What is written as JSON."""
+        values = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return {"title": self.title, "rows": values, "notes": list(self.notes)}
+
+    def text(self) -> str:
+        """The rows aligned."""
+        cells = [list(self.columns)] + [
+            [f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in self.rows
+        ]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
+        left = [all(isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
+        lines = [
+            "  ".join(c.ljust(w) if at_left else c.rjust(w) for at_left, c, w in zip(left, row, widths, strict=True))
+            for row in cells
+        ]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        return "\n".join([*(line.rstrip() for line in lines), *self.notes]) + "\n"
+
+
+def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], out: Path | None) -> None:
+    """Print one table; write it as JSON if a path is given."""
+    machine = _machine()
+    table = Table(title, columns, rows)
+    sys.stdout.write(f"{title} ({machine})\n{table.text()}")
+    document = table.document()
+    _write({"title": title, "machine": machine, "rows": document["rows"]}, out)
+
+
+def report_all(tables: Sequence[Table], out: Path | None) -> None:
+    """Print several tables; write them into one JSON file if a path is given."""
+    machine = _machine()
+    for number, table in enumerate(tables):
+        heading = f"{table.title} ({machine})" if number == 0 else f"\n{table.title}"
+        sys.stdout.write(f"{heading}\n{table.text()}")
+    _write({"machine": machine, "tables": [table.document() for table in tables]}, out)
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
+
+
+def _write(document: dict[str, Any], out: Path | None) -> None:
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        values = [dict(zip(columns, row, strict=True)) for row in rows]
-        out.write_text(json.dumps({"title": title, "machine": machine, "rows": values}, indent=2) + "\n")
+        out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -24,6 +24,11 @@ from data_prep.recipe_328 import FPS
 MIN_DURATION_S: Final = 10.0
 INSTANT_S: Final = 1e-4  # time stamps that differ by less are the same: containers round to their own ticks
 _MISSING_END_S, _MISSING_END_SHARE = 1.0, 0.02  # a file may end this much before its header says
+# Playlists and the like are not among them: they name other files to open.
+_FORMATS: Final = (
+    "wav,w64,aiff,au,flac,mp3,aac,ac3,eac3,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,asf,mpegts,mpeg,flv,amr,caf,"
+    "mxf,dv,h264,hevc,ivf,nut,rm,swf,wv,ape,tta,gif"
+)
 _LAST_FRAME_SHARE: Final = 0.25  # picture or sound may end this much of a frame before the last frame does
 
 
@@ -105,6 +110,15 @@ def probe(path: Path) -> Recording:
     )
 
 
+def open_container(path: Path) -> InputContainer:
+    """Open a file of one of the formats that are read.
+
+    Raises:
+        av.error.FFmpegError: it is of another format, or damaged.
+    """
+    return av.open(str(path), container_options={"format_whitelist": _FORMATS}, metadata_errors="replace")
+
+
 def open_media(path: Path) -> InputContainer:
     """Open a file that should hold picture or sound.
 
@@ -114,7 +128,7 @@ def open_media(path: Path) -> InputContainer:
     if not path.is_file():
         raise NotAVideoError(f"{path} is not a file: give the path of a recording")
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return open_container(path)
     except av.error.FFmpegError as error:
         raise NotAVideoError(
             f"{path.name} cannot be opened ({error.strerror or 'unknown format'}): it is no video or sound file, or "

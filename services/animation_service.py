@@ -50,6 +50,14 @@ class Rules:
     stall_s: float
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Animation:
+    """An utterance that can be set going."""
+
+    events: Generator[Event, None, None]
+    left: threading.Event  # ends also what waits for the engine
+
+
 class AnimationService:
     """Makes animations for any number of clients; safe to use from several threads."""
 
@@ -92,9 +100,7 @@ class AnimationService:
             )
         return model
 
-    def say(
-        self, utterance: str, text: str, voice: str | None, speed: float, place: Place
-    ) -> Generator[Event, None, None]:
+    def say(self, utterance: str, text: str, voice: str | None, speed: float, place: Place) -> Animation:
         """A text, spoken; what is wrong with it is raised at once.
 
         Raises:
@@ -102,17 +108,15 @@ class AnimationService:
         """
         tts = self._tts
         tts.check(text, voice, speed)
-        spoken_voice, engine = self.speaker(voice)
+        left = threading.Event()
         request = SessionRequest(
             utterance=utterance,
             model=lambda: self.open(place.avatar),
-            sound=lambda: SpeechFeed(tts.synthesize(text, voice, speed)),
+            sound=lambda: SpeechFeed(tts.synthesize(text, voice, speed, left)),
             start_frame=place.start_frame,
             direction=place.direction,
-            voice=spoken_voice,
-            engine=engine,
         )
-        return run_session(self._frames, request)
+        return Animation(run_session(self._frames, request), left)
 
     def speaker(self, voice: str | None) -> tuple[str, str]:
         """The voice and the engine that speak when this voice is asked for."""
@@ -122,8 +126,11 @@ class AnimationService:
         known = next((known for known in self._tts.voices() if known.name == voice), None)
         return voice, known.engine if known else status.engine
 
-    def say_upload(self, utterance: str, file: BinaryIO, place: Place) -> Generator[Event, None, None]:
+    def say_upload(self, utterance: str, file: BinaryIO, place: Place) -> Animation:
         """An uploaded recording, spoken; it is copied before the first event, and the copy is always removed."""
+        return Animation(self._upload(utterance, file, place), threading.Event())
+
+    def _upload(self, utterance: str, file: BinaryIO, place: Place) -> Generator[Event, None, None]:
         with kept_upload(file) as path:
             request = SessionRequest(
                 utterance=utterance,
@@ -135,7 +142,7 @@ class AnimationService:
             with closing(run_session(self._frames, request)) as events:
                 yield from events
 
-    def stream(self, events: Generator[Event, None, None], encode: Encoder) -> Pump[bytes]:
+    def stream(self, animation: Animation, encode: Encoder) -> Pump[bytes]:
         """Set an utterance going; it takes a place until its last stage has ended.
 
         Raises:
@@ -143,8 +150,13 @@ class AnimationService:
         """
         self.slots.take()
         self._metrics.sessions.inc()
-        watched = self._metrics.watch(self._recorder.record(events), time.perf_counter())
-        pump = Pump(encode(watched), self._rules.queue_frames, "session", self._rules.stall_s, self._ended)
+        try:
+            watched = self._metrics.watch(self._recorder.record(animation.events), time.perf_counter())
+            pieces, rules = encode(watched), self._rules
+            pump = Pump(pieces, rules.queue_frames, "session", rules.stall_s, self._ended, animation.left.set)
+        except BaseException:  # no thread can be started
+            self._ended()
+            raise
         with self._changing:
             self._running = [*(other for other in self._running if not other.ended), pump]
         return pump
@@ -180,8 +192,12 @@ class AnimationService:
             BusyError: too many are being drawn for others.
         """
         self._idle_slots.take()
-        pieces = encode(self._idle.jpegs(model, indices))
-        return Pump(pieces, self._rules.queue_frames, "idle", self._rules.stall_s, self._idle_slots.give_back)
+        try:
+            pieces = encode(self._idle.jpegs(model, indices))
+            return Pump(pieces, self._rules.queue_frames, "idle", self._rules.stall_s, self._idle_slots.give_back)
+        except BaseException:  # no thread can be started
+            self._idle_slots.give_back()
+            raise
 
     def close(self, wait_s: float) -> None:
         """Cancel everything that is being made, and wait for its end."""

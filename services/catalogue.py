@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,16 @@ class AvatarCatalogue:
         for folder in self._avatars_dir.iterdir():
             if not folder.is_dir() or folder.name.startswith("."):
                 continue
+            found.append((folder.name, self._looked_at(folder)))
+        return found
+
+    def _looked_at(self, folder: Path) -> _Known:
+        try:
             stamp = _stamp(folder)
             known = self._known.get(folder.name)
-            if known is None or known.stamp != stamp:
-                known = _Known(stamp, self._entry(folder.name))
-            found.append((folder.name, known))
-        return found
+            return known if known and known.stamp == stamp else _Known(stamp, self._entry(folder.name))
+        except OSError as error:  # a link to nowhere, or not to be read by this user
+            return _Known((), AvatarEntry(folder.name, None, f"{folder.name} cannot be read ({error.strerror})"))
 
     def _entry(self, name: str) -> AvatarEntry:
         try:
@@ -64,7 +69,9 @@ class AvatarCatalogue:
 def without_folder(text: str, folder: Path) -> str:
     """A message for somebody who need not know where on this machine the files lie."""
     for spelling in (str(folder.resolve()), str(folder)):
-        text = text.replace(f"{spelling}/", "").replace(spelling, "this server's avatars")
+        path = rf"(?<![\w./-]){re.escape(spelling)}"  # the folder may be called "a", or be "."
+        text = re.sub(rf"{path}/(?=\w)", "", text)
+        text = re.sub(rf"{path}(?![\w/-])", "this server's avatars", text)
     return text
 
 

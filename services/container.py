@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from services.catalogue import AvatarCatalogue
 from services.frame_generation_service import FrameGenerationService
 from services.metrics import ServiceMetrics
 from services.model_service import ModelService
-from services.runtime import Device, OnnxRuntime
+from services.runtime import Device
+from services.runtime_choice import MeasuredRuntime, RuntimeName, choose_runtime
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.debug_recorder import DebugRecorder, DebugState
 from services.streaming.idle import IdleFrames
@@ -29,6 +31,7 @@ class Services:
     models: ModelProvider
     frames: FrameGenerationService
     tts: TTSService
+    runtime_ms: Mapping[str, float] = field(default_factory=dict)  # processor time per frame and runtime, if measured
 
 
 def build_services(
@@ -39,6 +42,7 @@ def build_services(
     features_bytes: int = 512 * _MIB,
     template_bytes: int = 256 * _MIB,
     tts: TTSService | None = None,
+    runtime: RuntimeName = "auto",
 ) -> Services:
     """Put the services together; nothing is loaded yet.
 
@@ -47,17 +51,19 @@ def build_services(
         device: "auto" takes CUDA where there is a device.
         threads: CPU threads per network; 0 = one per core.
         loaded_bytes: for all avatars in memory.
-        features_bytes: of it, for one avatar's encoder features (about 3.8 MB per template frame).
+        features_bytes: of it, for one avatar's encoder features (about 1.9 MB per template frame).
         template_bytes: of it, for one avatar's decoded template frames.
         tts: None takes the best voice of this machine.
+        runtime: "auto" takes the one that a self-test at the first load finds cheapest.
     Raises:
         ModelRuntimeError: the device is not there.
     """
-    runtime = OnnxRuntime(device, threads)
+    chosen = choose_runtime(runtime, device, threads)
     return Services(
-        models=ModelService(avatars_dir, runtime, loaded_bytes, features_bytes, template_bytes),
+        models=ModelService(avatars_dir, chosen, loaded_bytes, features_bytes, template_bytes),
         frames=FrameGenerationService(),
         tts=build_speech() if tts is None else tts,
+        runtime_ms=chosen.measured_ms if isinstance(chosen, MeasuredRuntime) else {},
     )
 
 
@@ -86,6 +92,7 @@ class ServerParts:
     """What a server's routes work with."""
 
     tts: TTSService
+    runtime_ms: Mapping[str, float]
     animations: AnimationService
     catalogue: AvatarCatalogue
     cache: AnimationCache
@@ -99,6 +106,7 @@ def build_server(services: Services, options: ServerOptions) -> ServerParts:
     recorder = DebugRecorder(options.debug_dir, options.debug_quota_bytes, options.jpeg_quality, options.debug)
     return ServerParts(
         tts=services.tts,
+        runtime_ms=services.runtime_ms,
         animations=AnimationService(
             services.models,
             services.frames,

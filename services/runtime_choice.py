@@ -33,7 +33,7 @@ class MeasuredRuntime:
         self._candidates = candidates
         self._deciding = threading.Lock()
         self._chosen: Runtime | None = None
-        self.measured_ms: dict[str, float] = {}  # processor time per run, by candidate; empty until the first load
+        self.measured_ms: dict[str, float] = {}  # processor time per run, by candidate; filled by the first load
 
     def load(self, path: Path) -> Graph:
         """Load a network.
@@ -48,7 +48,7 @@ class MeasuredRuntime:
 
     def _decide(self, path: Path) -> Graph:
         graphs = {name: runtime.load(path) for name, runtime in self._candidates.items()}
-        self.measured_ms = {name: round(processor_ms(graph), 2) for name, graph in graphs.items()}
+        self.measured_ms.update({name: round(processor_ms(graph), 2) for name, graph in graphs.items()})
         best = min(self.measured_ms, key=self.measured_ms.__getitem__)
         self._chosen = self._candidates[best]
         measured = ", ".join(f"{name} {ms:.1f} ms" for name, ms in self.measured_ms.items())

@@ -72,8 +72,8 @@ class SpeechService:
         try:
             default = self._choice.default()
         except SpeechError as error:
-            return SpeechStatus("none", "", str(error))
-        return SpeechStatus(default.engine, default.name, self._choice.reason)
+            return SpeechStatus("none", "", str(error), degraded=True)
+        return SpeechStatus(default.engine, default.name, self._choice.reason, self._choice.degraded)
 
     def check(self, text: str, voice: str | None = None, speed: float = 1.0) -> None:
         """Raise what `synthesize` would raise at the call; see `services.types.TTSService`."""
@@ -81,11 +81,13 @@ class SpeechService:
         if voice is not None:
             self._choice.named(voice)
 
-    def synthesize(self, text: str, voice: str | None = None, speed: float = 1.0) -> Generator[AudioChunk, None, None]:
+    def synthesize(
+        self, text: str, voice: str | None = None, speed: float = 1.0, left: threading.Event | None = None
+    ) -> Generator[AudioChunk, None, None]:
         """Speak, sentence by sentence, in chunks of at most a second; see `services.types.TTSService`."""
         sentences = sentences_to_speak(text, self._max_characters, speed)
         named = None if voice is None else self._choice.named(voice)
-        return self._speak(sentences, named, round(speed, 3))
+        return self._speak(sentences, named, round(speed, 3), left)
 
     def warm_up(self) -> None:
         """Load the default voice, so that the first listener does not wait; finds out whether it works.
@@ -102,12 +104,14 @@ class SpeechService:
             except SpeechError as error:
                 self._choice.give_up(voice, error)
 
-    def _speak(self, sentences: Sequence[str], named: Voice | None, speed: float) -> Generator[AudioChunk, None, None]:
+    def _speak(
+        self, sentences: Sequence[str], named: Voice | None, speed: float, left: threading.Event | None
+    ) -> Generator[AudioChunk, None, None]:
         started = False
         while not started:
             voice = named or self._choice.default()
             try:
-                with closing(made_ahead(partial(self._utterance, sentences, voice, speed))) as chunks:
+                with closing(made_ahead(partial(self._utterance, sentences, voice, speed), left)) as chunks:
                     for chunk in chunks:
                         started = True
                         yield chunk
@@ -133,7 +137,7 @@ class SpeechService:
                 rate_hz = rate_hz or sound.rate_hz
                 if sound.rate_hz != rate_hz:
                     raise SpeechError(f"{voice.name} changed its sample rate from {rate_hz} to {sound.rate_hz} Hz")
-                yield AudioChunk(sound.pcm_S, rate_hz, sentence, starts)
+                yield AudioChunk(sound.pcm_S, rate_hz, sentence, starts, voice)
                 starts = False
             if stop.is_set():
                 return

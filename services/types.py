@@ -5,6 +5,7 @@ Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8)
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -87,13 +88,14 @@ class AudioChunk:
     """A piece of speech, as soon as an engine has it.
 
     `pcm_S` is float32 mono in [-1, 1] at `sample_rate_hz`, a multiple of 25, the same for a whole utterance.
-    `sentence` is what is said, for captions; `starts_sentence` marks its first chunk.
+    `sentence` is what is said, for captions; `starts_sentence` marks its first chunk. `voice` is who really says it.
     """
 
     pcm_S: NDArray[np.float32]
     sample_rate_hz: int
     sentence: str
     starts_sentence: bool
+    voice: Voice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class SpeechStatus:
     engine: str
     default_voice: str
     fallback_reason: str | None
+    degraded: bool = False  # what was configured cannot speak, or an engine failed
 
 
 class TTSService(Protocol):
@@ -139,7 +142,9 @@ class TTSService(Protocol):
             VoiceNotFoundError: there is no such voice.
         """
 
-    def synthesize(self, text: str, voice: str | None = None, speed: float = 1.0) -> Generator[AudioChunk, None, None]:
+    def synthesize(
+        self, text: str, voice: str | None = None, speed: float = 1.0, left: threading.Event | None = None
+    ) -> Generator[AudioChunk, None, None]:
         """Speak; the first chunk comes before the last sentence is begun.
 
         Closing the generator stops the engine. Safe to call from any thread, several at a time.
@@ -148,6 +153,8 @@ class TTSService(Protocol):
             text: plain text; markup is read as text without its tags.
             voice: one of `voices`; None is the default one.
             speed: 1 is the voice's own, 2 twice as fast.
+            left: set by any thread when nobody wants the rest; who waits for a chunk gets GeneratorExit, as if the
+                generator had been closed there.
         Raises:
             TextRejectedError, VoiceNotFoundError: see `check`; at the call, not at the first chunk.
             SpeechError: every engine that may speak this voice failed.

@@ -53,7 +53,7 @@ async function loadHealth() {
   countCharacters();
   const server = element("server");
   server.textContent = status === "starting" ? "Warming up" : `Voice engine: ${titleOf(speech.engine)}`;
-  server.dataset.level = status === "ok" && !speech.fallback_reason ? "good" : "fair";
+  server.dataset.level = status === "ok" && !speech.degraded ? "good" : "fair";
   server.title = [...reasons, speech.fallback_reason].filter(Boolean).join(" ");
   if (status === "starting") setTimeout(() => loadHealth().catch(() => {}), WARM_UP_MS); // told by the next request
 }

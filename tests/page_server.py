@@ -196,7 +196,7 @@ def create_stand_in() -> tuple[FastAPI, Told]:
 
     @app.get("/health")
     def health() -> dict[str, Any]:
-        speech = {"engine": "flite", "default_voice": "flite:slt", "fallback_reason": None}
+        speech = {"engine": "flite", "default_voice": "flite:slt", "fallback_reason": None, "degraded": False}
         return {"status": "ok", "reasons": [], "speech": speech, "limits": {"text_characters": 300}}
 
     @app.get("/voices")

@@ -65,7 +65,7 @@ def mixed_avatars(tmp_path_factory: pytest.TempPathFactory, toy_avatars: Path, p
 def test_avatars_are_listed_with_facts_and_broken_ones_with_the_reason(
     mixed_avatars: Path, toy_services: Services, tmp_path: Path
 ) -> None:
-    services = build_services(mixed_avatars, "cpu", 1, tts=Humming())
+    services = build_services(mixed_avatars, "cpu", 1, tts=Humming(), runtime="onnxruntime")
     with client_of(app_for(settings_for(mixed_avatars, tmp_path), services)) as client:
         listed = {avatar["name"]: avatar for avatar in client.get("/avatars").json()["avatars"]}
         broken = client.get("/generate", params={"text": "hello", "avatar": "damaged"})
@@ -104,7 +104,7 @@ def test_others_see_only_avatars_that_may_be_shown(mixed_avatars: Path, tmp_path
     avatars = tmp_path / "avatars"
     shutil.copytree(mixed_avatars, avatars)
     settings = settings_for(avatars, tmp_path, server={"host": "0.0.0.0"})
-    app = app_for(settings, build_services(avatars, "cpu", 1, tts=Humming()))
+    app = app_for(settings, build_services(avatars, "cpu", 1, tts=Humming(), runtime="onnxruntime"))
     with client_of(app) as client:
         listed = {avatar["name"]: avatar["status"] for avatar in client.get("/avatars").json()["avatars"]}
         assert (listed["toy"], listed["person"]) == ("ok", "refused")
@@ -208,10 +208,16 @@ def test_health_tells_who_speaks_and_why(client: TestClient) -> None:
         "status": "ok",
         "version": "0.1.0",
         "reasons": [],
-        "models": {"device": "cpu", "provider": "CPUExecutionProvider"},
+        "models": {"device": "cpu", "provider": "CPUExecutionProvider", "measured_ms": {}},
         "avatars": [{"name": "toy", "status": "ok", "problem": None}],
-        "speech": {"engine": "hum", "default_voice": "hum:low", "fallback_reason": "no other engine in tests"},
+        "speech": {
+            "engine": "hum",
+            "default_voice": "hum:low",
+            "fallback_reason": "no other engine in tests",
+            "degraded": False,
+        },
         "sessions": {"active": 0, "limit": 4},
+        "limits": {"text_characters": 5000, "upload_mb": 64, "upload_s": 600.0},
     }
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}

@@ -78,9 +78,8 @@ def box_order(path: Path) -> list[str]:
 
 def infer(avatars_dir: Path, audio: Path, *more: str, out: Path | None = None) -> int:
     place = [] if out is None else ["--out", str(out)]
-    return main(
-        ["--name", NAME, "--audio_path", str(audio), "--avatars_dir", str(avatars_dir), "--threads", "1", *place, *more]
-    )
+    plain = ["--name", NAME, "--audio_path", str(audio), "--avatars_dir", str(avatars_dir), "--threads", "1"]
+    return main([*plain, "--runtime", "onnxruntime", *place, *more])
 
 
 def test_a_recording_becomes_an_mp4(

@@ -110,7 +110,7 @@ def test_what_is_wrong_is_raised_at_the_call() -> None:
 def test_a_failing_engine_is_replaced_once_and_for_all(caplog: pytest.LogCaptureFixture) -> None:
     first, second = FakeEngine("a"), FakeEngine("b")
     speech = SpeechService([first, second])
-    assert speech.status().fallback_reason is None
+    assert speech.status().fallback_reason is None and not speech.status().degraded
     assert [voice.name for voice in speech.voices()] == ["a:en-US", "b:en-US"]
     first.fail_after = 0
     with caplog.at_level(logging.INFO):
@@ -118,7 +118,7 @@ def test_a_failing_engine_is_replaced_once_and_for_all(caplog: pytest.LogCapture
         assert joined(list(speech.synthesize("Again."))).any()
     status = speech.status()
     assert (status.engine, status.default_voice) == ("b", "b:en-US")
-    assert status.fallback_reason == "a broke"
+    assert status.fallback_reason == "a broke" and status.degraded
     assert [record.message for record in caplog.records] == ["b:en-US speaks instead of a:en-US: a broke"]
     assert first.begun == ["Hello."]
     assert second.begun == ["Hello.", "Again."]

@@ -220,7 +220,7 @@ def toy_avatars(tmp_path_factory: pytest.TempPathFactory, presenter_video: Path)
 
 @pytest.fixture(scope="module")
 def toy_services(toy_avatars: Path) -> Services:
-    return build_services(toy_avatars, device="cpu", threads=1)
+    return build_services(toy_avatars, device="cpu", threads=1, runtime="onnxruntime")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,9 @@ class Facts:
 
     default_avatar: str
     device: str
+    text_characters: int
+    upload_mb: int
+    upload_s: float
     jpeg_quality: int
     public: bool
     version: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Annotated, BinaryIO, Final
 
@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from services.animation_service import Place, new_utterance
+from services.animation_service import Animation, Place, new_utterance
 from services.http.dependencies import Animations, Cache, KnownFacts, Problems
 from services.http.negotiation import preferred
 from services.http.schemas import Delivery, GenerateRequest
@@ -20,6 +20,8 @@ from services.streaming.animation_cache import animation_key
 from services.streaming.events import Event
 from services.streaming.idle import identity
 from services.streaming.pump import Pump
+
+Pieces = Generator[bytes, None, None]
 
 _UTTERANCE_HEADER: Final = "X-Utterance-Id"
 _CACHE_HEADER: Final = "X-Cache"
@@ -50,7 +52,8 @@ async def say_text(request: Request, wish: GenerateRequest, delivery: Delivery, 
     """Answer with a spoken text."""
     media_type = _media_type(request, delivery)
     place = Place(stage.named(wish.avatar), wish.start_frame, wish.direction)
-    key = await run_in_threadpool(_key, stage, wish, place, media_type) if wish.cache else None
+    speaker = await run_in_threadpool(stage.animations.speaker, wish.voice)
+    key = await run_in_threadpool(_key, stage, wish, place, media_type, speaker) if wish.cache else None
     utterance = f"u-{key[:16]}" if key else new_utterance()
     headers = _headers(utterance, media_type, delivery)
     if key:
@@ -60,39 +63,46 @@ async def say_text(request: Request, wish: GenerateRequest, delivery: Delivery, 
         headers[_CACHE_HEADER] = "miss"
 
     def begin() -> Pump[bytes]:
-        events = stage.animations.say(utterance, wish.text, wish.voice, wish.speed, place)
-        return _start(request, stage, events, media_type, key)
+        animation = stage.animations.say(utterance, wish.text, wish.voice, wish.speed, place)
+        kept = (lambda pieces: stage.cache.keep(key, pieces, still_right)) if key else _passed_on
+        return _start(request, stage, animation, media_type, kept)
 
-    return await pumped(await run_in_threadpool(begin), media_type, headers)
+    def still_right() -> bool:
+        return stage.animations.speaker(wish.voice) == speaker  # no other voice had to take over
+
+    return await pumped(request, await run_in_threadpool(begin), media_type, headers)
 
 
 async def say_upload(request: Request, file: BinaryIO, place: Place, delivery: Delivery, stage: Stage) -> Response:
     """Answer with a spoken recording."""
     media_type = _media_type(request, delivery)
     utterance = new_utterance()
-    events = stage.animations.say_upload(utterance, file, place)
-    pump = _start(request, stage, events, media_type, None)
-    return await pumped(pump, media_type, _headers(utterance, media_type, delivery))
+    pump = _start(request, stage, stage.animations.say_upload(utterance, file, place), media_type, _passed_on)
+    return await pumped(request, pump, media_type, _headers(utterance, media_type, delivery))
 
 
 def _start(
-    request: Request, stage: Stage, events: Generator[Event, None, None], media_type: str, key: str | None
+    request: Request, stage: Stage, animation: Animation, media_type: str, kept: Callable[[Pieces], Pieces]
 ) -> Pump[bytes]:
     encode = encoder(media_type, stage.facts.jpeg_quality)
 
-    def pieces(events: Generator[Event, None, None]) -> Generator[bytes, None, None]:
-        coded = stage.cache.keep(key, encode(events)) if key else encode(events)
+    def pieces(events: Generator[Event, None, None]) -> Pieces:
+        coded = kept(encode(events))
         if media_type != ndjson.MEDIA_TYPE:
             return coded
         return ended_by_problem(coded, lambda error: stage.problems.of(error, request.url.path))
 
-    return stage.animations.stream(events, pieces)
+    return stage.animations.stream(animation, pieces)
 
 
-def _key(stage: Stage, wish: GenerateRequest, place: Place, media_type: str) -> str:
+def _passed_on(pieces: Pieces) -> Pieces:
+    return pieces
+
+
+def _key(stage: Stage, wish: GenerateRequest, place: Place, media_type: str, speaker: tuple[str, str]) -> str:
     """Of everything the answer depends on."""
     model = stage.animations.open(place.avatar)
-    voice, engine = stage.animations.speaker(wish.voice)
+    voice, engine = speaker
     return animation_key(
         avatar=identity(model),
         text=wish.text,

@@ -31,7 +31,7 @@ async def idle_frames(
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     pump = animations.idle_stream(model, lambda frames: _lines(animations, model, frames), indices)
-    return await pumped(pump, MEDIA_TYPE, headers)
+    return await pumped(request, pump, MEDIA_TYPE, headers)
 
 
 def _lines(

@@ -11,6 +11,7 @@ from services.http.schemas import (
     AvatarHealth,
     AvatarInfo,
     Health,
+    LimitHealth,
     ModelHealth,
     SessionHealth,
     SpeechHealth,
@@ -88,7 +89,8 @@ def health(
     entries: list[AvatarEntry],
     tts: TTSService,
     sessions: SessionHealth,
-    device: str,
+    limits: LimitHealth,
+    models: ModelHealth,
     version: str,
     public: bool,
 ) -> Health:
@@ -100,10 +102,14 @@ def health(
         version=version,
         uptime_s=round(readiness.uptime_s, 1),
         reasons=reasons,
-        models=ModelHealth(device=device, provider=readiness.provider),
+        models=models,
         avatars=[avatar_health(entry, public) for entry in entries],
         speech=SpeechHealth(
-            engine=speech.engine, default_voice=speech.default_voice, fallback_reason=speech.fallback_reason
+            engine=speech.engine,
+            default_voice=speech.default_voice,
+            fallback_reason=speech.fallback_reason,
+            degraded=speech.degraded,
         ),
         sessions=sessions,
+        limits=limits,
     )

@@ -125,11 +125,18 @@ def _is_address(name: str) -> bool:
 
 
 def _check_origin(headers: Headers) -> None:
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    origin, host = headers.get("origin"), headers.get("host", "").lower()
+    opened = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest", "document") == "document"
+    elsewhere = headers.get("sec-fetch-site") == "cross-site" and not opened  # a link may be followed, not embedded
+    if elsewhere or (origin is not None and _netloc(origin) != host):
         raise HTTPException(403, "pages of other sites may not use this server")
-    if headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate":
-        raise HTTPException(403, "pages of other sites may not use this server")
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _too_large(limit: int) -> TooMuchError:

@@ -11,7 +11,17 @@ from starlette.responses import Response
 from services.animation_service import Place
 from services.http import openapi, schemas
 from services.http.debug import change_debug, debug_state
-from services.http.dependencies import Animations, Catalogue, KnownFacts, Metrics, Recorder, State, Tts, content_type
+from services.http.dependencies import (
+    Animations,
+    Catalogue,
+    KnownFacts,
+    Metrics,
+    Parts,
+    Recorder,
+    State,
+    Tts,
+    content_type,
+)
 from services.http.generate import OnStage, say_text, say_upload
 from services.http.idle import idle_frames
 from services.http.listing import avatar_info, health, voice_list
@@ -130,11 +140,15 @@ async def readyz(animations: Animations, state: State) -> schemas.Alive:
 
 @router.get("/health", responses=openapi.PLAIN, tags=["operation"], name="health")
 def health_of_server(
-    animations: Animations, catalogue: Catalogue, tts: Tts, state: State, facts: KnownFacts
+    parts: Parts, animations: Animations, catalogue: Catalogue, tts: Tts, state: State, facts: KnownFacts
 ) -> schemas.Health:
     """What works and what does not."""
     sessions = schemas.SessionHealth(active=animations.slots.used, limit=animations.slots.count)
-    return health(state, catalogue.known(), tts, sessions, facts.device, facts.version, facts.public)
+    limits = schemas.LimitHealth(
+        text_characters=facts.text_characters, upload_mb=facts.upload_mb, upload_s=facts.upload_s
+    )
+    models = schemas.ModelHealth(device=facts.device, provider=state.provider, measured_ms=dict(parts.runtime_ms))
+    return health(state, catalogue.known(), tts, sessions, limits, models, facts.version, facts.public)
 
 
 @router.get("/metrics", responses=openapi.METRICS, response_class=Response, tags=["operation"])

@@ -134,6 +134,7 @@ class SpeechHealth(BaseModel):
     engine: str
     default_voice: str
     fallback_reason: str | None = Field(description="why not the preferred engine")
+    degraded: bool = Field(description="what was configured cannot speak, or an engine failed")
 
 
 class ModelHealth(BaseModel):
@@ -141,6 +142,17 @@ class ModelHealth(BaseModel):
 
     device: str = Field(description="as configured")
     provider: str | None = Field(description="what the default avatar runs on; null until it is loaded")
+    measured_ms: dict[str, float] = Field(
+        description="processor time of one run of the decoder, by runtime, if the self-test was made"
+    )
+
+
+class LimitHealth(BaseModel):
+    """What a request may be."""
+
+    text_characters: int
+    upload_mb: int
+    upload_s: float
 
 
 class SessionHealth(BaseModel):
@@ -163,6 +175,7 @@ class Health(BaseModel):
     avatars: list[AvatarHealth]
     speech: SpeechHealth
     sessions: SessionHealth
+    limits: LimitHealth
 
 
 class Alive(BaseModel):

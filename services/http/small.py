@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import wave
+from itertools import chain
 from typing import Final
 
 from fastapi import Request
@@ -37,12 +38,13 @@ def spoken_wav(animations: AnimationService, tts: TTSService, text: str, voice: 
     tts.check(text, voice, speed)
     with animations.slots:
         buffer = io.BytesIO()
+        chunks = tts.synthesize(text, voice, speed)
+        first = next(chunks)  # before the file: one that is closed without a rate raises an error of its own
         with wave.open(buffer, "wb") as file:
-            for number, chunk in enumerate(tts.synthesize(text, voice, speed)):
-                if number == 0:
-                    file.setnchannels(1)
-                    file.setsampwidth(2)
-                    file.setframerate(chunk.sample_rate_hz)
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(first.sample_rate_hz)
+            for chunk in chain([first], chunks):
                 file.writeframes(pcm_s16le(chunk.pcm_S))
     headers = {"Content-Disposition": 'inline; filename="speech.wav"', "Cache-Control": "no-store"}
     return Response(buffer.getvalue(), headers=headers, media_type="audio/wav")

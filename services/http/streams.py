@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Final
 
-from starlette.responses import StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.http.schemas import Problem
@@ -20,6 +22,7 @@ Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
 
 logger = logging.getLogger(__name__)
 
+_LEFT: Final = 499  # nobody reads it; in logs it means that the client closed the connection
 FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": fragmented_mp4.MEDIA_TYPE}
 
 
@@ -51,18 +54,37 @@ async def _after(first: bytes, pump: Pump[bytes]) -> AsyncGenerator[bytes, None]
         yield piece
 
 
-async def pumped(pump: Pump[bytes], media_type: str, headers: Mapping[str, str]) -> PumpedResponse:
-    """Wait for the first piece and answer.
+async def pumped(request: Request, pump: Pump[bytes], media_type: str, headers: Mapping[str, str]) -> Response:
+    """Wait for the first piece and answer; a client that leaves before it closes the pump at once.
 
     Raises:
         Exception: what the pump's generator raised before its first piece.
     """
+    waiting = asyncio.create_task(_first(pump)), asyncio.create_task(_disconnected(request.receive))
     try:
-        first = await anext(pump)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        first, left = waiting
+        if first.done():
+            return PumpedResponse(pump, first.result(), media_type, headers)
+        left.result()
+        pump.close()
+        return Response(status_code=_LEFT)
     except BaseException:
         pump.close()
         raise
-    return PumpedResponse(pump, first, media_type, headers)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _first(pump: Pump[bytes]) -> bytes:
+    return await anext(pump)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def encoder(media_type: str, jpeg_quality: int) -> Encoder:

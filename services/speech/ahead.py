@@ -11,23 +11,28 @@ from typing import Final
 from services.types import AudioChunk
 
 _AHEAD_S: Final = 8.0  # with so much sound waiting no further piece is made
-_PARTING_S: Final = 0.2  # an engine that cannot be stopped in the middle ends on its own
+_LOOK_S: Final = 0.02  # how often it is looked whether anybody still listens
+_PARTING_S: Final = 0.1  # an engine that cannot be stopped in the middle ends on its own
 
 
 def made_ahead(
-    make: Callable[[threading.Event], Generator[AudioChunk, None, None]],
+    make: Callable[[threading.Event], Generator[AudioChunk, None, None]], left: threading.Event | None = None
 ) -> Generator[AudioChunk, None, None]:
     """The chunks of `make`, which runs ahead by about a sentence; closing the generator stops it.
 
     Args:
         make: gets an event that is set when nobody listens any more. Its errors come out here.
+        left: set by any thread when nobody wants the rest: a generator that waits for a chunk cannot be closed.
     """
-    return _Ahead(make).chunks()
+    return _Ahead(make, left or threading.Event()).chunks()
 
 
 class _Ahead:
-    def __init__(self, make: Callable[[threading.Event], Generator[AudioChunk, None, None]]) -> None:
+    def __init__(
+        self, make: Callable[[threading.Event], Generator[AudioChunk, None, None]], left: threading.Event
+    ) -> None:
         self._make = make
+        self._left = left
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._waiting: deque[AudioChunk] = deque()
@@ -49,7 +54,10 @@ class _Ahead:
     def _taken(self) -> Iterator[AudioChunk]:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended)
+                while not (self._waiting or self._ended):
+                    if self._left.is_set():
+                        raise GeneratorExit  # what is around this generator ends as if it were closed
+                    self._changed.wait(_LOOK_S)
                 if not self._waiting:
                     break
                 chunk = self._waiting.popleft()

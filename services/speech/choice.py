@@ -30,6 +30,11 @@ class VoiceChoice:
         self._failed: set[str] = set()  # engines
         self.reason: str | None = None  # why the preferred voice does not speak
 
+    @property
+    def degraded(self) -> bool:
+        """Whether a voice that was configured is not there, or an engine failed."""
+        return bool(self._failed) or (self._wanted is not None and self.reason is not None)
+
     def engine(self, voice: Voice) -> Engine:
         """The engine of a voice."""
         return self._engines[voice.engine]

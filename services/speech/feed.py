@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
 from services.errors import SpeechError
-from services.types import AudioChunk
+from services.types import AudioChunk, Voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class SpeechFeed:
         self._chunks = iter(chunks)
         self._first: AudioChunk | None = None
         self._rate_hz = 0
+        self.voice: Voice | None = None  # that really speaks; known once it started
         self._samples = 0  # of the engine, so far
         self._rest_S = np.zeros(0, np.float32)  # less than a frame
         self._frames: deque[NDArray[np.float32]] = deque()
@@ -72,7 +73,7 @@ class SpeechFeed:
             self._first = next(self._chunks, None)
             if self._first is None:
                 raise SpeechError("the engine gave no sound for this text; try another voice")
-            self._rate_hz = self._first.sample_rate_hz
+            self._rate_hz, self.voice = self._first.sample_rate_hz, self._first.voice
             if self._rate_hz < FPS or self._rate_hz % FPS:
                 raise ValueError(f"sound at {self._rate_hz} Hz cannot be cut into frames: expected a multiple of {FPS}")
         return self._rate_hz

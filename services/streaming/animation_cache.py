@@ -7,8 +7,10 @@ import hashlib
 import json
 import logging
 import os
+import re
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,6 +18,9 @@ from typing import BinaryIO, Final
 logger = logging.getLogger(__name__)
 
 _PART: Final = ".part"
+_KEPT: Final = re.compile(r"[0-9a-f]{64}")  # nothing else in the folder is touched
+_LEFT_OVER: Final = re.compile(rf"[0-9a-f]{{64}}\.\d+\{_PART}")
+_LEFT_OVER_S: Final = 3600.0  # of a process that was killed
 
 
 def animation_key(**facts: str | int | float | None) -> str:
@@ -46,10 +51,17 @@ class AnimationCache:
             return None
         return path
 
-    def keep(self, key: str, pieces: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    def keep(
+        self, key: str, pieces: Generator[bytes, None, None], still_right: Callable[[], bool]
+    ) -> Generator[bytes, None, None]:
         """Pass an animation on, and keep it if it is passed on to its end.
 
         A disk that is full or cannot be written costs the copy, never the animation.
+
+        Args:
+            key: of what was asked for.
+            pieces: the animation.
+            still_right: asked at the end: whether it is what the key says.
         """
         if not self._budget_bytes:
             yield from pieces
@@ -67,18 +79,26 @@ class AnimationCache:
                 for piece in pieces:
                     size += len(piece)
                     if file is not None and not self._write(file, piece, size):
-                        file.close()
+                        with contextlib.suppress(OSError):
+                            file.close()
                         file = None
                     yield piece
-            if file is not None:
-                file.close()
-                part.replace(self._folder / key)
-                self._tidy()
+            if file is not None and still_right():
+                self._finish(file, part, key)
         finally:
-            if file is not None:
-                file.close()
+            with contextlib.suppress(OSError):
+                if file is not None:
+                    file.close()
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+
+    def _finish(self, file: BinaryIO, part: Path, key: str) -> None:
+        try:
+            file.close()
+            part.replace(self._folder / key)
+            self._tidy()
+        except OSError as error:
+            logger.warning("an animation is not kept: %s", error)
 
     def _write(self, file: BinaryIO, piece: bytes, size: int) -> bool:
         if size > self._budget_bytes:
@@ -94,7 +114,14 @@ class AnimationCache:
     def _tidy(self) -> None:
         """Remove the files used longest ago until the rest fits."""
         with self._tidying:
-            files = [(path.stat(), path) for path in self._folder.iterdir() if path.suffix != _PART]
+            files = []
+            for path in self._folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # another process made room
+                    status = path.stat()
+                    if _KEPT.fullmatch(path.name):
+                        files.append((status, path))
+                    elif _LEFT_OVER.fullmatch(path.name) and status.st_mtime < time.time() - _LEFT_OVER_S:
+                        path.unlink()
             used = sum(status.st_size for status, _ in files)
             for status, path in sorted(files, key=lambda entry: entry[0].st_mtime_ns):
                 if used <= self._budget_bytes:

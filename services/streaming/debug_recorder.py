@@ -7,7 +7,9 @@ Axes: S audio samples.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import shutil
 import threading
 import wave
@@ -15,12 +17,16 @@ from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from services.streaming.events import Event, Frame, Header
 from services.streaming.jpeg import encode_jpeg
 from services.streaming.ndjson import pcm_s16le
 
 logger = logging.getLogger(__name__)
+
+_TIDY_EVERY: Final = 25  # frames
+_NAME: Final = re.compile(r"u-[0-9a-f]{16}")  # of an utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class DebugRecorder:
                     logger.warning("debug: the rest of this utterance is not saved: %s", error)
                     saving = None
                 yield event
-        self._tidy(keep=None)
+        with contextlib.suppress(OSError):  # somebody else removed it meanwhile
+            self._tidy(keep=None)
 
     def _make_room(self, index: int, saving: _Utterance) -> None:
         if self._tidy(keep=saving.name):
@@ -104,11 +111,9 @@ class DebugRecorder:
         for kind in ("frames", "audio"):
             folder = self.folder / kind
             for path in folder.iterdir() if folder.is_dir() else ():
-                found.setdefault(path.stem, []).append(path)
+                if _NAME.fullmatch(path.stem):  # nothing else in the folder is touched
+                    found.setdefault(path.stem, []).append(path)
         return found
-
-
-_TIDY_EVERY = 25  # frames
 
 
 class _Utterance:
@@ -147,9 +152,17 @@ class _Utterance:
 
 
 def _size(paths: list[Path]) -> int:
-    files = [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
-    return sum(file.stat().st_size for file in files)
+    size = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile: another utterance makes room
+            for file in path.iterdir() if path.is_dir() else [path]:
+                size += file.stat().st_size
+    return size
 
 
 def _newest(paths: list[Path]) -> int:
-    return max(path.stat().st_mtime_ns for path in paths)
+    newest = 0
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            newest = max(newest, path.stat().st_mtime_ns)
+    return newest

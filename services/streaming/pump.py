@@ -1,7 +1,8 @@
 """A generator that runs in a thread of its own, a bounded number of items ahead of whoever takes them.
 
 Both signals of the house go upstream here: backpressure (the thread waits while the queue is full) and cancel
-(`close`: the thread closes the generator as soon as it has finished the item it is at, which frees every stage).
+(`close`: the thread closes the generator as soon as it has finished the item it is at, which frees every stage;
+`on_close` tells a stage that waits inside an item).
 Items are taken from a thread by `next`, or from an event loop by `await anext`; nothing blocks the loop.
 """
 
@@ -30,6 +31,7 @@ class Pump(Generic[T]):
         name: str,
         stall_s: float | None = None,
         on_end: Callable[[], None] | None = None,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         """Start.
 
@@ -39,11 +41,13 @@ class Pump(Generic[T]):
             name: of the thread.
             stall_s: give up when nobody took an item for so long; None waits for ever.
             on_end: called once, in the thread, after the generator was closed, whatever the reason.
+            on_close: called by `close`, in the thread of whoever closes.
         """
         self._generator = items
         self._ahead = ahead
         self._stall_s = stall_s
         self._on_end = on_end
+        self._on_close = on_close
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -68,6 +72,8 @@ class Pump(Generic[T]):
             self._closed = True
             self._items.clear()
             self._changed.notify_all()
+        if self._on_close is not None:
+            self._on_close()
         if wait_s:
             self._thread.join(wait_s)
 
@@ -119,7 +125,7 @@ class Pump(Generic[T]):
                     self._on_end()
             finally:
                 with self._changed:
-                    self._error = error
+                    self._error = None if self._closed else error  # nobody wants to know
                     self._ended = True
                     self._wake()
 

@@ -20,11 +20,15 @@ from numpy.typing import NDArray
 from services.frame_generation_service import FrameGenerationService
 from services.speech.feed import SentenceStart
 from services.streaming.events import Caption, End, Event, Frame, Header
-from services.types import AvatarModel
+from services.types import AvatarModel, Voice
 
 
 class SoundFeed(Protocol):
     """The sound of one utterance: for the networks, and for listeners at its own rate."""
+
+    @property
+    def voice(self) -> Voice | None:
+        """Who speaks, once it started; None in a recording."""
 
     def start(self) -> int:
         """Wait for the first sound; returns the listeners' sample rate, a multiple of 25."""
@@ -51,8 +55,6 @@ class SessionRequest:
     sound: Callable[[], SoundFeed]
     start_frame: int = 0
     direction: int = 1
-    voice: str | None = None
-    engine: str | None = None
 
 
 def run_session(frames: FrameGenerationService, request: SessionRequest) -> Generator[Event, None, None]:
@@ -67,7 +69,7 @@ def run_session(frames: FrameGenerationService, request: SessionRequest) -> Gene
     feed = request.sound()
     try:
         rate_hz = feed.start()
-        manifest = model.avatar.manifest
+        manifest, voice = model.avatar.manifest, feed.voice
         yield Header(
             utterance=request.utterance,
             avatar=model.avatar.name,
@@ -76,8 +78,8 @@ def run_session(frames: FrameGenerationService, request: SessionRequest) -> Gene
             sample_rate_hz=rate_hz,
             start_frame=request.start_frame,
             direction=request.direction,
-            voice=request.voice,
-            engine=request.engine,
+            voice=voice.name if voice else None,
+            engine=voice.engine if voice else None,
         )
         count = 0
         with closing(frames.stream(session, feed)) as stream:

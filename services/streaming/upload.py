@@ -19,15 +19,11 @@ from numpy.typing import NDArray
 
 from data_prep.audio import iter_audio
 from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
-from data_prep.recording import sound_stream
+from data_prep.recording import open_container, sound_stream
 from services.errors import TooMuchError, UploadRejectedError
 from services.speech.feed import SentenceStart
 from services.video_writer import original_sound
 
-# Containers whose sound is read. Playlists and the like are not among them: they name other files to open.
-_FORMATS: Final = (
-    "wav,w64,aiff,au,flac,mp3,aac,ac3,eac3,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,asf,mpegts,mpeg,flv,amr,caf"
-)
 _UPLOAD_NAME: Final = "the upload"  # the file's name is part of the decoder's messages
 
 
@@ -52,9 +48,7 @@ def check_upload(path: Path, longest_s: float) -> None:
     if path.stat().st_size == 0:
         raise UploadRejectedError("the upload is empty (0 bytes); send a sound file")
     try:
-        with av.open(
-            str(path), container_options={"format_whitelist": _FORMATS}, metadata_errors="replace"
-        ) as container:
+        with open_container(path) as container:
             sound_stream(container, path)
             duration_s = None if container.duration is None else container.duration / av.time_base
     except av.error.FFmpegError as error:
@@ -72,6 +66,8 @@ def _too_long(longest_s: float) -> TooMuchError:
 
 class UploadFeed:
     """The sound of an uploaded file; the networks hear what `inference_328.py` would let them hear."""
+
+    voice: Final = None
 
     def __init__(self, path: Path, longest_s: float) -> None:
         """Look at the file.
