@@ -174,7 +174,10 @@ async def _look_after(app: FastAPI) -> None:
     while True:
         if not app.state.readiness.warm:
             await run_in_threadpool(_warm_up, app)
-        await run_in_threadpool(app.state.parts.catalogue.refresh)
+        try:
+            await run_in_threadpool(app.state.parts.catalogue.refresh)
+        except OSError as error:  # the folder of avatars cannot be read now; it may be the next time
+            logger.warning("the avatars cannot be listed: %s", error)
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 

@@ -29,6 +29,7 @@ _FORMATS: Final = (
     "wav,w64,aiff,au,flac,mp3,aac,ac3,eac3,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,asf,mpegts,mpeg,flv,amr,caf,"
     "mxf,dv,h264,hevc,ivf,nut,rm,swf,wv,ape,tta,gif"
 )
+_MIN_RATE_HZ: Final = 4000  # telephones have 8000; at 16 kHz, a block of a few Hz would swell to gigabytes
 _LAST_FRAME_SHARE: Final = 0.25  # picture or sound may end this much of a frame before the last frame does
 
 
@@ -158,7 +159,8 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     Raises:
         NoAudioError: there is none.
     """
-    known = [stream for stream in container.streams.audio if stream.codec_context and stream.codec_context.sample_rate]
+    tracks = [stream for stream in container.streams.audio if stream.codec_context]
+    known = [stream for stream in tracks if stream.codec_context.sample_rate >= _MIN_RATE_HZ]
     if not known:
         raise NoAudioError(f"{path.name} has no sound track: record picture and sound together")
     best = container.streams.best("audio")
@@ -171,7 +173,7 @@ def decode_pictures(container: InputContainer, stream: VideoStream) -> Iterator[
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:  # damaged AAC comes out as several kinds
             continue
         yield from (frame for frame in frames if isinstance(frame, av.VideoFrame))
 
@@ -181,9 +183,9 @@ def decode_sound(container: InputContainer, stream: AudioStream) -> Iterator[av.
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:  # damaged AAC comes out as several kinds
             continue
-        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame))
+        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame) and frame.sample_rate >= _MIN_RATE_HZ)
 
 
 def frame_time(frame: av.VideoFrame | av.AudioFrame) -> float:

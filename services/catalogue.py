@@ -14,6 +14,8 @@ from services.errors import AvatarNotFoundError, ServiceError
 # Name, modification time and size of every file of a folder.
 Stamp = tuple[tuple[str, int, int], ...]
 
+_UNREADABLE: Stamp = (("", 0, 0),)
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -55,7 +57,9 @@ class AvatarCatalogue:
             known = self._known.get(folder.name)
             return known if known and known.stamp == stamp else _Known(stamp, self._entry(folder.name))
         except OSError as error:  # a link to nowhere, or not to be read by this user
-            return _Known((), AvatarEntry(folder.name, None, f"{folder.name} cannot be read ({error.strerror})"))
+            return _Known(
+                _UNREADABLE, AvatarEntry(folder.name, None, f"{folder.name} cannot be read ({error.strerror})")
+            )
 
     def _entry(self, name: str) -> AvatarEntry:
         try:

@@ -58,16 +58,19 @@ class Humming:
         if voice is not None and voice not in [known.name for known in self.voices()]:
             raise VoiceNotFoundError(f"no voice {voice[:40]!r}; there are hum:low and hum:high")
 
-    def synthesize(self, text: str, voice: str | None = None, speed: float = 1.0) -> Generator[AudioChunk, None, None]:
+    def synthesize(
+        self, text: str, voice: str | None = None, speed: float = 1.0, left: threading.Event | None = None
+    ) -> Generator[AudioChunk, None, None]:
         self.check(text, voice, speed)
-        return self._speak(text, 2.0 if voice == "hum:high" else 1.0, speed)
+        return self._speak(text, self.voices()[voice == "hum:high"], speed)
 
-    def _speak(self, text: str, pitch: float, speed: float) -> Generator[AudioChunk, None, None]:
+    def _speak(self, text: str, voice: Voice, speed: float) -> Generator[AudioChunk, None, None]:
+        pitch = 2.0 if voice.name == "hum:high" else 1.0
         try:
             for number, sentence in enumerate(part.strip() for part in text.split(".") if part.strip()):
                 if number == self.fail_after_sentences:
                     raise SpeechError("/home/somebody/voices/secret.onnx burst")
-                yield AudioChunk(hum(sentence, pitch, speed), RATE_HZ, sentence, starts_sentence=True)
+                yield AudioChunk(hum(sentence, pitch, speed), RATE_HZ, sentence, True, voice)
         finally:
             self.closed += 1
 

@@ -14,12 +14,13 @@ from urllib.parse import unquote
 import av
 import numpy as np
 import pytest
+import soundfile
 from starlette.testclient import TestClient
 
 from services.container import Services
 from services.video_writer import Mp4Writer
 from tests.media import write_recording
-from tests.service_material import app_for, client_of, hum, lines_of, settings_for
+from tests.service_material import Humming, app_for, client_of, hum, lines_of, settings_for
 from tests.toy_avatar import toy_avatars, toy_services  # noqa: F401
 
 # ruff: noqa: F811
@@ -169,6 +170,12 @@ CASES = [
     # protection
     Case("another host", 421, "unknown-host", "does not go by that name", "GET",
          "/health", {"headers": {"Host": "evil.example"}}),
+    Case("an origin that is no address", 403, "forbidden", "other sites", "GET",
+         "/health", {"headers": {"Origin": "http://[::1"}}),
+    Case("in a frame of another site", 403, "forbidden", "other sites", "GET", "/generate?text=a",
+         {"headers": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}}),
+    raw("a field name that is no text", 422, "invalid-request", "", b'{"text":"a","\\ud800":1}'),
+    Case("zero byte in a static address", 404, "not-found", "", "GET", "/static/a%00b"),
     Case("another origin", 403, "forbidden", "other sites", "GET",
          "/health", {"headers": {"Origin": "http://evil.example"}}),
     Case(
@@ -291,3 +298,33 @@ def test_a_fault_of_the_program_tells_nothing(toy_avatars: Path, toy_services: S
     assert "secret" not in answer.text
     assert "secret" not in json.dumps(health)
     assert health["status"] == "degraded"
+
+
+def test_speech_that_fails_is_said_where_only_speech_was_asked_for(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    speech = Humming()
+    speech.fail_after_sentences = 0
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services, tts=speech)) as client:
+        answer = client.get("/get-tts-audio", params={"text": "hello"})
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/speech-failed")
+
+
+def test_damaged_sound_is_left_out_or_refused_but_no_fault_of_the_server(client: TestClient) -> None:
+    whole = encoded("adts", "aac", 3, 16_000)
+    random = np.random.default_rng(1)
+    for number in range(12):
+        damaged = bytearray(whole)
+        for place in random.integers(0, len(damaged), 50):
+            damaged[place] = random.integers(256)
+        answer = client.post("/generate-from-audio", files={"file": bytes(damaged)})
+        assert answer.status_code in (200, 413, 415, 422), (number, answer.text[:200])
+        if answer.status_code == 200:
+            assert lines_of(answer.content)[-1]["type"] == "end", number
+
+
+def test_sound_of_a_few_samples_a_second_does_not_swell(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(50, np.int16), 1, format="FLAC")
+    answer = client.post("/generate-from-audio", files={"file": buffer.getvalue()})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/no-sound")

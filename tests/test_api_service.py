@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import cv2
@@ -18,9 +19,11 @@ from starlette.testclient import TestClient
 
 from data_prep.recipe_328 import SAMPLE_RATE_HZ
 from services.avatar import record_consent
+from services.catalogue import without_folder
 from services.container import Services, build_services
 from services.frame_generation_service import FrameGenerationService
 from services.model_service import LoadedAvatar
+from services.streaming.animation_cache import AnimationCache
 from services.streaming.jpeg import encode_jpeg
 from services.template import turning_frames
 from tests.service_material import (
@@ -310,6 +313,65 @@ def test_kept_animations_stay_within_their_budget(toy_avatars: Path, toy_service
         client.get("/generate", params={"text": " ".join(["word"] * 40), "cache": "true"})  # larger than all of it
         assert sum(path.stat().st_size for path in kept.iterdir()) <= 1 << 20
         assert [path.name for path in kept.iterdir() if path.suffix == ".part"] == []
+
+
+def test_what_the_disk_does_at_the_end_costs_no_animation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = AnimationCache(tmp_path, 1000)
+    (tmp_path / "notes.txt").write_bytes(b"x" * 5000)  # somebody's: the folder was chosen badly
+    (tmp_path / "folder").mkdir()
+    part = tmp_path / f"{'b' * 64}.7.part"
+    part.write_bytes(b"of a process that was killed")
+    os.utime(part, (0, 0))
+    assert b"".join(cache.keep("a" * 64, made(b"one", b"two"), lambda: True)) == b"onetwo"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a" * 64, "folder", "notes.txt"]
+    assert b"".join(cache.keep("c" * 64, made(b"three"), lambda: False)) == b"three"
+    assert cache.find("c" * 64) is None
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert b"".join(cache.keep("d" * 64, made(b"four"), lambda: True)) == b"four"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a" * 64, "folder", "notes.txt"]
+
+
+def made(*pieces: bytes) -> Generator[bytes, None, None]:
+    yield from pieces
+
+
+def test_debug_mode_touches_nothing_but_utterances(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    mine = tmp_path / "debug" / "audio" / "my music.wav"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(bytes(2 << 20))
+    settings = settings_for(toy_avatars, tmp_path, debug={"enabled": True, "quota_mb": 1})
+    with client_of(app_for(settings, toy_services)) as client:
+        name = client.get("/generate", params={"text": "one"}).headers["x-utterance-id"]
+    assert mine.stat().st_size == 2 << 20
+    assert (tmp_path / "debug" / "audio" / f"{name}.wav").is_file()
+
+
+def test_an_avatar_that_cannot_be_read_is_listed_as_broken(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    avatars = tmp_path / "avatars"
+    shutil.copytree(toy_avatars, avatars)
+    (avatars / "linked").mkdir()
+    (avatars / "linked" / "frames.mp4").symlink_to(tmp_path / "nowhere")
+    with client_of(app_for(settings_for(avatars, tmp_path), toy_services)) as client:
+        answer = client.get("/avatars")
+    assert {a["name"]: a["status"] for a in answer.json()["avatars"]} == {"linked": "broken", "toy": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "text", "said"),
+    [
+        (".", "speed is 3; choose 0.5 to 2. Now.", "speed is 3; choose 0.5 to 2. Now."),
+        ("a", "no avatar in a (there: b); a/b/x.onnx", "no avatar in this server's avatars (there: b); b/x.onnx"),
+        ("/srv/avatars", "/srv/avatars/toy/x.onnx and /srv/avatars-old/y", "toy/x.onnx and /srv/avatars-old/y"),
+    ],
+)
+def test_messages_name_no_folder_and_stay_readable(folder: str, text: str, said: str) -> None:
+    assert without_folder(text, Path(folder)) == said
 
 
 def test_a_failed_animation_is_not_kept(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:

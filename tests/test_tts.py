@@ -227,8 +227,42 @@ def test_closing_ends_the_running_program(tmp_path: Path) -> None:
     assert Path(f"/proc/{process}").exists()
     begun = time.monotonic()
     spoken.close()
-    assert time.monotonic() - begun < 0.5
-    assert not Path(f"/proc/{process}").exists()
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() - begun < 0.5
+        time.sleep(0.002)
+
+
+@needs_flite
+def test_a_listener_who_leaves_ends_the_program_that_makes_the_first_sound(tmp_path: Path) -> None:
+    """The generator is waiting for its first chunk then: no other thread could close it."""
+    started, slow = tmp_path / "started", tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\n[ $1 = --version ] && exit 0\necho $$ > {started}.part\n"
+                    f"mv {started}.part {started}\nexec sleep 600\n")  # fmt: skip
+    slow.chmod(0o755)
+    left = threading.Event()
+    spoken = SpeechService([FliteTTS(str(slow))]).synthesize("One. Two.", left=left)
+    ended: list[tuple[BaseException, float]] = []
+
+    def listen() -> None:
+        try:
+            next(spoken)
+        except BaseException as error:
+            ended.append((error, time.monotonic()))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    deadline = time.monotonic() + 5
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process = int(started.read_text())
+    left_at = time.monotonic()
+    left.set()
+    listener.join(5)
+    assert isinstance(ended[0][0], GeneratorExit)
+    assert ended[0][1] - left_at < 0.2
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() - left_at < 0.5
+        time.sleep(0.002)
 
 
 def test_espeak_gives_up_when_it_is_stopped() -> None:

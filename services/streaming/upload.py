@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -76,18 +77,21 @@ class UploadFeed:
             UploadRejectedError, TooMuchError, NoAudioError, NotAVideoError: see `check_upload`.
         """
         check_upload(path, longest_s)
-        self._path = path
+        self._pieces = iter_audio(path)
+        self._first_S: NDArray[np.float32] | None = None
         self._longest_s = longest_s
         self._track = original_sound(path)
         self._held_S: deque[NDArray[np.float32]] = deque()
         self._held_samples = 0
 
     def start(self) -> int:
+        """Decode the beginning: a sound that cannot be decoded at all is found out before anything is sent."""
+        self._first_S = next(self._pieces, None)
         return self._track.rate_hz
 
     def __iter__(self) -> Generator[NDArray[np.float32], None, None]:
         heard = 0
-        for pcm_S in iter_audio(self._path):
+        for pcm_S in chain([] if self._first_S is None else [self._first_S], self._pieces):
             heard += len(pcm_S)
             if heard > self._longest_s * SAMPLE_RATE_HZ:
                 raise _too_long(self._longest_s)
@@ -109,5 +113,6 @@ class UploadFeed:
         return ()
 
     def close(self) -> None:
-        if isinstance(self._track.blocks, Generator):
-            self._track.blocks.close()
+        for decoding in (self._pieces, self._track.blocks):
+            if isinstance(decoding, Generator):
+                decoding.close()
