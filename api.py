@@ -61,7 +61,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         ModelRuntimeError: the configured device is not there.
     """
     settings = settings or config.settings
-    public = not _is_loopback(settings.server.host)
+    # Whoever gives the server another name puts something in front of it that others can reach.
+    public = not _is_loopback(settings.server.host) or bool(settings.server.allowed_hosts.strip(" ,"))
     app = FastAPI(
         title="avatar328",
         version=_version(),
@@ -215,9 +216,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if app.state.facts.public:
         logger.warning(
-            "listening on %s: everybody who can reach this machine can use the avatars; there is no login, and avatars "
-            "without a consent record are refused",
+            "others can reach this server (host %s, allowed hosts %s): there is no login, and avatars without "
+            "a consent record are refused",
             settings.server.host,
+            settings.server.allowed_hosts or "none",
         )
     uvicorn.run(
         app,
@@ -226,6 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_config=None,
         access_log=settings.server.log_level == "debug",
         timeout_graceful_shutdown=int(_STOP_S),
+        limit_concurrency=settings.limits.connections,
         server_header=False,
     )
     return 0

@@ -78,7 +78,8 @@ class Server(_Section):
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     allowed_hosts: str = Field(
         default="",
-        description="names besides localhost and plain addresses that this server is called by, separated by commas",
+        description="names besides localhost and plain addresses that this server is called by, separated by commas; "
+        "with one, the server counts as reachable by others",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severity that is logged"
@@ -97,6 +98,9 @@ class Limits(_Section):
 
     sessions: int = Field(
         default=4, ge=1, le=1000, description="utterances made at the same time; one more is answered 503"
+    )
+    connections: int = Field(
+        default=128, ge=8, le=10000, description="connections at the same time; one more is answered 503"
     )
     idle_streams: int = Field(default=8, ge=1, le=1000, description="streams of idle frames at the same time")
     text_characters: int = Field(default=5000, ge=1, description="longest text")

@@ -139,9 +139,16 @@ def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: py
         assert api.main(["--port", "8123"]) == 0
         assert caplog.text == ""
         assert api.main(["--host", "0.0.0.0"]) == 0
-    assert "everybody who can reach this machine" in caplog.text
-    assert [(run["host"], run["port"]) for run in served] == [("127.0.0.1", 8123), ("0.0.0.0", 8000)]
-    assert [run["app"].state.facts.public for run in served] == [False, True]
+        monkeypatch.setenv("AVATAR328_SERVER__ALLOWED_HOSTS", "avatar.lan")
+        assert api.main(["--port", "8124"]) == 0
+    assert caplog.text.count("others can reach this server") == 2
+    assert [(run["host"], run["port"]) for run in served] == [
+        ("127.0.0.1", 8123),
+        ("0.0.0.0", 8000),
+        ("127.0.0.1", 8124),
+    ]
+    assert [run["app"].state.facts.public for run in served] == [False, True, True]
+    assert {run["limit_concurrency"] for run in served} == {128}
 
 
 def test_a_device_that_is_not_there_is_an_error(
