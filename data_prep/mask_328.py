@@ -1,4 +1,4 @@
-"""The one fixed mask: what the network may not see, and where its drawing may appear.
+"""The one fixed mask: what the network may not see of the filmed frame, and where its drawing may appear.
 
 The mask is the same for every frame of every person. A mask that follows the landmarks tells the network
 how far the mouth of the template frame is open, and the network then copies it instead of listening.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import INNER_PX, MASK_CORNER_PX, MASK_RING_PX, MASK_SIDE_PX, MASK_TOP_PX
+from data_prep.recipe_328 import INNER_PX, MASK_CORNER_PX, MASK_RING_PX, MASK_SIDE_PX, MASK_TOP_PX, PATCH_TOP_PX
 
 
 def _rounded_inset_distance() -> NDArray[np.float32]:
@@ -27,8 +27,19 @@ def _rounded_inset_distance() -> NDArray[np.float32]:
 
 
 def hidden_mask() -> NDArray[np.float32]:
-    """1 where the network may not see the target: nose base to the lower edge, cheeks, jaw and neck."""
+    """1 where the target is drawn anew: nose base to the lower edge, cheeks, jaw and neck."""
     return (_rounded_inset_distance() >= 0).astype(np.float32)
+
+
+def unseen_mask() -> NDArray[np.float32]:
+    """1 where the network may not see the target: what is drawn anew, and all rows above it.
+
+    Nose and cheeks move with the jaw, so that they tell how far the filmed mouth is open: a network that sees them
+    copies it instead of listening. Source: docs/decisions/0007-unseen-rows.md
+    """
+    mask = hidden_mask()
+    mask[:PATCH_TOP_PX] = 1
+    return mask
 
 
 def alpha_bounds() -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from data_prep.mask_328 import alpha_bounds, hidden_mask
+from data_prep.mask_328 import alpha_bounds, unseen_mask
 from data_prep.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX, REFERENCE_COUNT
 from models.blocks import SubPixelHead, Upsample2x
 from models.discriminator import PatchDiscriminator, feature_matching_loss, hinge_discriminator_loss, r1_penalty
@@ -17,7 +17,7 @@ SMALL = (8, 8, 16, 16, 32)
 
 def make_unet(widths: tuple[int, int, int, int, int] = SMALL) -> UNet328:
     torch.manual_seed(0)
-    masks = (torch.from_numpy(mask) for mask in (hidden_mask(), *alpha_bounds()))
+    masks = (torch.from_numpy(mask) for mask in (unseen_mask(), *alpha_bounds()))
     return UNet328(UNetConfig(INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT, 16, widths), *masks)
 
 
@@ -30,7 +30,7 @@ def pictures(count: int = 2, size: int = INNER_PX) -> tuple[torch.Tensor, torch.
 
 def test_the_default_net_is_small_enough() -> None:
     config = UNetConfig(INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT, 256)
-    masks = (torch.from_numpy(mask) for mask in (hidden_mask(), *alpha_bounds()))
+    masks = (torch.from_numpy(mask) for mask in (unseen_mask(), *alpha_bounds()))
     net = UNet328(config, *masks)
     target, references = torch.zeros(1, 3, INNER_PX, INNER_PX), torch.zeros(1, 9, INNER_PX, INNER_PX)
     with torch.no_grad():
@@ -41,17 +41,17 @@ def test_the_default_net_is_small_enough() -> None:
     assert 1e9 < counter.get_total_flops() / 2 <= 4e9  # multiply-adds of one frame
 
 
-def test_nothing_under_the_mask_reaches_the_output() -> None:
-    """The leak that ruins lip-sync nets: the filmed mouth must not change a single bit of the drawing."""
+def test_nothing_unseen_reaches_the_output() -> None:
+    """The leak that ruins lip-sync nets: filmed mouth, nose and cheeks must not change a single bit of the drawing."""
     net, (target, references, embedding) = make_unet(), pictures()
-    hidden = torch.from_numpy(hidden_mask())
+    hidden = torch.from_numpy(unseen_mask())
     other = torch.where(hidden > 0, torch.rand_like(target), target)
     assert torch.equal(net(target, references, embedding), net(other, references, embedding))
 
 
 def test_everything_around_the_mask_does() -> None:
     net, (target, references, embedding) = make_unet(), pictures()
-    visible = torch.from_numpy(1 - hidden_mask())
+    visible = torch.from_numpy(1 - unseen_mask())
     assert not torch.equal(net(target, references, embedding), net(target * (1 - 0.5 * visible), references, embedding))
     assert not torch.equal(net(target, references, embedding), net(target, 1 - references, embedding))
 

@@ -143,17 +143,3 @@ def test_synthetic_silence_comes_with_closed_mouths_only(data: FaceData) -> None
     _, _, closed = source._windows(3)
     assert float(data.opening_T[spans(closed, 3)].max()) < 0.03 < float(data.opening_T.max()) / 4
     assert set(batch.gate.tolist()) <= {0.0, 1.0}
-
-
-def test_context_is_coarse_or_cut_for_a_whole_clip_and_left_alone_otherwise(data: FaceData) -> None:
-    source = BatchSource(data, MelSound(data.dataset, CPU), preset(context_dropout=0.5), 3)
-    kinds = set()
-    for step in range(8):
-        (batch,) = source.draw("B", 1, step, 0, 1)
-        for context, target in zip(batch.context.split(3), batch.target.split(3), strict=True):
-            cut, same = bool((context[:, :, 0] == 0.5).all()), torch.equal(context[:, :, -40:], target[:, :, -40:])
-            kinds.add((cut, same))
-            assert cut or same == torch.equal(context, target)
-    assert kinds == {(False, False), (False, True), (True, False), (True, True)}
-    (plain,) = BatchSource(data, MelSound(data.dataset, CPU), preset(context_dropout=0.0), 3).draw("B", 1, 0, 0, 1)
-    assert torch.equal(plain.context, plain.target)

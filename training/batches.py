@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX
 from training.data import FaceData, TooLittleDataError, balanced_weights, draw, draw_shifts, spans, step_generator
 from training.presets import UNetPreset
 from training.sound import TrainingSound
 
 _HEAR_SILENCE = 0.3  # share of clips in which pauses reach the audio encoder instead of the silence token
 _LIGHT, _REFERENCE_LIGHT = 0.06, 0.04
-_CONTEXT_CELLS = 20  # cells per side of a coarse context
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,6 @@ class Batch:
     """Frames of some clips, flattened: clip 0 frame 0, clip 0 frame 1, ..."""
 
     target: Tensor  # (N, 3, H, W)
-    context: Tensor  # the same as the encoder gets to see it, some clips with less of it
     references: Tensor  # (N, 3R, H, W), the same for all frames of a clip
     features: Tensor  # (N, F, D)
     clean_features: Tensor  # (B, T, F, D), without augmentation
@@ -96,11 +93,9 @@ class BatchSource:
         if half_size:
             target, references = F.avg_pool2d(target, 2), F.avg_pool2d(references, 2)
         target, references = self._light(target, references, length, generator)
-        context = self._context(target, length, generator)
         clean, heard, gate = self._sound(frames, silenced, generator)
         return Batch(
             target=target.contiguous(memory_format=torch.channels_last),
-            context=context.contiguous(memory_format=torch.channels_last),
             references=references.repeat_interleave(length, 0).contiguous(memory_format=torch.channels_last),
             features=heard.flatten(0, 1),
             clean_features=clean,
@@ -108,22 +103,6 @@ class BatchSource:
             boxes=data.patch_boxes(frames.flatten(), shift_N2),
             silenced=silenced.to(device),
         )
-
-    def _context(self, target: Tensor, length: int, generator: torch.Generator) -> Tensor:
-        """Take detail away from what surrounds the mouth.
-
-        Eyes and cheeks tell one training frame from another, and a net that recognises the frame need not listen.
-        In some clips the context is coarse, in some the upper rows are hidden as well.
-        """
-        count, size = len(target) // length, target.shape[-1]
-        blurred, cut = (torch.rand(2, count, generator=generator) < self.preset.context_dropout).to(target.device)
-        first_row = (torch.rand(count, generator=generator) * size * PATCH_TOP_PX / INNER_PX).to(target.device)
-        cell = size // _CONTEXT_CELLS
-        coarse = F.interpolate(F.avg_pool2d(target, cell), (size, size), mode="bilinear", align_corners=False)
-        context = torch.where(blurred.repeat_interleave(length)[:, None, None, None], coarse, target)
-        rows = torch.arange(size, device=target.device)[None, :, None]
-        hidden = (rows < first_row[:, None, None]) & cut[:, None, None]
-        return torch.where(hidden.repeat_interleave(length, 0)[:, None], 0.5, context)
 
     def _light(
         self, target: Tensor, references: Tensor, length: int, generator: torch.Generator

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_prep.mask_328 import alpha_bounds, hidden_mask
+from data_prep.mask_328 import alpha_bounds, unseen_mask
 from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from models.unet_328 import UNet328, UNetConfig
@@ -21,7 +21,7 @@ class Generator(nn.Module):
         super().__init__()
         low, high = alpha_bounds()
         self.audio = audio
-        self.unet = UNet328(config, *(torch.from_numpy(mask) for mask in (hidden_mask(), low, high)))
+        self.unet = UNet328(config, *(torch.from_numpy(mask) for mask in (unseen_mask(), low, high)))
 
     @classmethod
     def start_from(cls, sync: dict[str, Any], **shape: Any) -> Generator:

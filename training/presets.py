@@ -54,7 +54,6 @@ class UNetPreset:
     # data
     silence_share: float = 0.08  # clips whose sound is synthetic silence and whose mouth is closed
     augment_share: float = 0.7  # clips whose sound is augmented
-    context_dropout: float = 0.4  # clips whose context is made coarse; as many whose upper rows are hidden
 
     @property
     def steps(self) -> int:

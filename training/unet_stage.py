@@ -168,7 +168,7 @@ class UNetTraining:
         self.adversary.forget()
         for batch in self.batches.draw(stage, self.seed, self.step, self.workers.rank, self.micro_batches):
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-                patch = self.generator.draw(batch.context, batch.references, batch.features, batch.gate)
+                patch = self.generator.draw(batch.target, batch.references, batch.features, batch.gate)
             parts = self._losses(stage, batch, patch)
             loss = torch.stack(list(parts.values())).sum() / self.micro_batches
             loss.backward()

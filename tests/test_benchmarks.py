@@ -1,0 +1,140 @@
+"""The benchmark commands run on a toy avatar, and their numbers agree with one another; speed is not judged here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import first_frame, growth, peer, per_frame
+from benchmarks.macs import count_gmac
+from benchmarks.material import write_scaled_avatar
+from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
+from data_prep.recipe_328 import CROP_PX
+from services.avatar import open_avatar
+from tests.toy_avatar import NAME, SIZE, toy_avatars  # noqa: F401
+
+FRAMES = 4
+
+
+def _run(command: Any, avatars_dir: Path, out: Path, *options: str) -> dict[str, Any]:
+    arguments = ["--name", NAME, "--avatars_dir", str(avatars_dir), "--threads", "1", "--json", str(out), *options]
+    assert command.main(arguments) == 0
+    return json.loads(out.read_text())
+
+
+def _table(document: dict[str, Any], number: int = 0) -> list[dict[str, Any]]:
+    return document["tables"][number]["rows"]
+
+
+def test_per_frame(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ["--frames", str(FRAMES), "--rounds", "1", "--runtimes", "onnxruntime", "openvino-f32"]
+    document = _run(per_frame, toy_avatars, tmp_path / "a.json", *options, "--size", "180x160")
+    assert "180x160 px, 4 frames" in document["tables"][0]["title"]
+    rows = _table(document)
+    for row in rows:
+        assert row["fps"] == pytest.approx(1e3 / row["wall ms/frame"])
+    ms = {(row["runtime"], row["stage"]): row["wall ms/frame"] for row in rows}
+    for runtime in ("onnxruntime", "openvino-f32"):
+        shared = ("audio windows and gate", "template picture, kept", "plan of the paste", "paste", "H.264 file")
+        parts = sum(ms["any", stage] for stage in shared)
+        parts += ms[runtime, "audio encoder"] + ms[runtime, "decoder"]
+        assert ms[runtime, "sum of the stages of the whole"] == pytest.approx(parts)
+        assert [row["of peak, CPU"] != "" for row in rows if row["stage"] == "decoder"] == [True, True]
+
+
+def test_a_scaled_avatar_shows_the_same_crop(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    source = open_avatar(toy_avatars, NAME)
+    write_scaled_avatar(source, tmp_path, (2 * SIZE, SIZE), FRAMES)  # twice as large, upper and lower parts cut
+    scaled = open_avatar(tmp_path, NAME)
+    assert (scaled.manifest.frames, scaled.manifest.width, scaled.manifest.height) == (FRAMES, 2 * SIZE, SIZE)
+    for index in range(FRAMES):
+        # The crop's centre was filmed at one point: scaled by two, less what was cut off above.
+        old, new = (
+            np.linalg.solve(avatar.affine_T23[index, :, :2], CROP_PX / 2 - avatar.affine_T23[index, :, 2])
+            for avatar in (source, scaled)
+        )
+        moved = 2 * (old + 0.5) - 0.5 - new
+        assert moved[0] == pytest.approx(0, abs=1e-2)
+        assert moved[1] == pytest.approx(round(moved[1]), abs=1e-2)
+        assert 0 < moved[1] < SIZE
+        assert np.allclose(2 * scaled.affine_T23[index, :, :2], source.affine_T23[index, :, :2], atol=1e-5)
+
+
+def test_multiply_accumulates_of_a_graph(toy_avatars: Path) -> None:  # noqa: F811
+    conv = [(12, 4, 160), (4, 4, 80), (4, 8, 40), (8, 8, 20), (8, 8, 10)]  # channels in, out, size after stride 2
+    expected = sum(9 * a * b * side**2 for a, b, side in conv) / 1e9
+    assert count_gmac(toy_avatars / NAME / "unet_encoder.onnx") == pytest.approx(expected)
+
+
+def test_the_peer_has_the_published_size() -> None:
+    network = PeerNetwork().eval()
+    assert parameters_m(network) == pytest.approx(12.19, abs=0.005)
+    assert network_gmac(network) == pytest.approx(4.89, abs=0.005)
+
+
+def test_peer(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ["--frames", "2", "--rounds", "1", "--runtime", "onnxruntime", "--malloc", "as_is"]
+    rows = _table(_run(peer, toy_avatars, tmp_path / "a.json", *options))
+    ms = {row["what"]: row["wall ms/frame"] for row in rows}
+    parts = sum(ms[f"peer: {part}"] for part in ("read", "crop", "network", "paste", "write"))
+    assert 0 < parts <= ms["peer: loop"]
+    assert ms["peer: all in"] == pytest.approx(ms["peer: loop"] + ms["peer: second pass, H.264"])
+    ratios = {row["what"]: row["times faster than"] for row in rows}
+    expected = ms["peer: network"] / ms["ours: network, template seen"]
+    assert ratios["ours: network, template seen"] == f"{expected:.1f} x network"
+
+
+def test_growth(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ["--runtime", "onnxruntime", "--sessions", "1", "2", "--session_s", "0.4", "--seconds", "0.4", "1.2"]
+    document = _run(growth, toy_avatars, tmp_path / "a.json", *options, "--avatars", "1", "3", "--opens", "3")
+    sessions, lengths, avatars = (_table(document, number) for number in range(3))
+    assert [(row["sessions"], row["frames"]) for row in sessions] == [(1, 10), (2, 20)]
+    assert all(row["slowest fps"] <= row["fastest fps"] for row in sessions)
+    assert all(0 <= row["late p95 ms"] <= row["late most ms"] for row in sessions)
+    assert [row["frames"] for row in lengths] == [10, 30]
+    for row in lengths:
+        assert row["RTF"] == pytest.approx(row["ms/frame"] / 40)
+        assert 0 < row["MB after 1 s"] <= row["MB at most"]
+    assert [(row["avatars"], row["opened"], row["still loaded"]) for row in avatars] == [(1, 1, 1), (3, 3, 2)]
+    assert all(row["open, hit ms"] < row["open, miss ms"] for row in avatars)
+    assert [path.name for path in toy_avatars.iterdir()] == [NAME]  # nothing is left behind
+
+
+def test_lateness_is_counted_from_the_first_frame() -> None:
+    listener = growth.Listener(asked_s=9.0, came_s=[10.0, 10.02, 10.2])
+    assert listener.late_ms == pytest.approx([0, 0, 120])
+    assert listener.fps == pytest.approx(3 / 1.2)
+
+
+@pytest.mark.slow
+def test_first_frame(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ["--runtime", "onnxruntime", "--rounds", "1", "--starts", "1", "--no_server"]
+    document = _run(first_frame, toy_avatars, tmp_path / "a.json", *options)
+    warm, cold, imports = (_table(document, number) for number in range(3))
+    for kind in ("seen", "new"):
+        ms = {row["stage"]: row["wall ms"] for row in warm if row["template"] == kind}
+        whole = {name: ms.pop(f"the session itself, {name}") for name in ["to its first line"]}
+        total, after = ms.pop("sum of the stages"), ms.pop("of it after the first sound")
+        assert total == pytest.approx(sum(ms.values()))
+        assert after == pytest.approx(total - ms["speech: first chunk of the first sentence"])
+        assert whole["to its first line"] > 0
+        assert f"template encoder, {kind}" in ms
+    steps = {row["stage"]: row["ms"] for row in cold}
+    everything = steps.pop("until all is ready, step by step")
+    assert everything == pytest.approx(sum(steps.values()))
+    assert all(ms >= 0 for ms in steps.values())
+    assert len(imports) == 11
+    assert sum(row["ms"] for row in imports[:-1]) <= imports[-1]["ms"]
+
+
+def test_imports_are_added_up_by_package() -> None:
+    log = """import time: self [us] | cumulative | imported package
+import time:       300 |        300 |   numpy.core
+import time:       100 |        400 | numpy
+import time:      2000 |       2000 | cv2
+"""
+    assert first_frame.summarise_imports(log) == ([("cv2", 2.0, 1), ("numpy", 0.4, 2)], 2.4, 3)
