@@ -100,11 +100,11 @@ def sized_avatars(options: configargparse.Namespace, frames: int | None = None) 
         yield options.avatars_dir
         return
     with TemporaryDirectory() as folder:
-        write_scaled_avatar(open_avatar(options.avatars_dir, options.name), Path(folder), *options.size, frames)
+        write_scaled_avatar(open_avatar(options.avatars_dir, options.name), Path(folder), options.size, frames)
         yield Path(folder)
 
 
-def write_scaled_avatar(source: Avatar, avatars_dir: Path, width: int, height: int, frames: int | None) -> Path:
+def write_scaled_avatar(source: Avatar, avatars_dir: Path, size: tuple[int, int], frames: int | None) -> Path:
     """Write an avatar whose pictures have another size; the networks are the same.
 
     Every picture is scaled, without distortion, until it covers the new size, and cut so that the face stays in the
@@ -113,6 +113,7 @@ def write_scaled_avatar(source: Avatar, avatars_dir: Path, width: int, height: i
     Returns:
         The new avatar's folder.
     """
+    width, height = size
     count = min(frames or source.manifest.frames, source.manifest.frames)
     scale = max(width / source.manifest.width, height / source.manifest.height)
     covering = (max(width, round(scale * source.manifest.width)), max(height, round(scale * source.manifest.height)))
@@ -127,10 +128,8 @@ def write_scaled_avatar(source: Avatar, avatars_dir: Path, width: int, height: i
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     with av.open(str(source.folder / FRAMES_FILE)) as film:
         pictures = (decode_rgb(frame) for _, frame in zip(range(count), film.decode(video=0), strict=False))
-        scaled = (
-            np.ascontiguousarray(cv2.resize(p, covering, interpolation=way)[top : top + height, left : left + width])
-            for p in pictures
-        )
+        cut = (slice(top, top + height), slice(left, left + width))
+        scaled = (np.asarray(cv2.resize(p, covering, interpolation=way), np.uint8)[cut] for p in pictures)
         _write_film(folder / FRAMES_FILE, scaled, width, height)
     np.savez(
         folder / TRACK_FILE,

@@ -30,7 +30,7 @@ from benchmarks.material import (
     sized_avatars,
     threads_of,
 )
-from benchmarks.stages import PeakMeter, Peaks, Stages
+from benchmarks.stages import PeakMeter, Peaks, Rate, Stages
 from benchmarks.table import Cell, Table, report_all
 from data_prep.face_crop import crop_face
 from data_prep.paste_back import paste_patch, plan_paste
@@ -48,6 +48,7 @@ _DECODER, _ENCODER, _AUDIO = "decoder", "template encoder with its crop", "audio
 _PICTURE, _WINDOWS, _PLAN, _PASTE = "template picture, kept", "audio windows and gate", "plan of the paste", "paste"
 _H264, _JPEG = "H.264 file", "JPEG"
 _WHOLE: Final = "ALL to H.264 file, template seen"
+_SUM: Final = "sum of the stages of the whole"
 # What the whole consists of, once every template frame was seen.
 _PARTS: Final = (_WINDOWS, _AUDIO, _DECODER, _PICTURE, _PLAN, _PASTE, _H264)
 _ONLY_SHARED: Final = {_PICTURE, _WINDOWS, _PLAN, _PASTE, _H264}
@@ -142,36 +143,41 @@ class PerFrame:
                 to.write(picture, pcm_CS)
 
     def rows(self, peaks: Peaks) -> list[tuple[Cell, ...]]:
-        """One row per stage; the share of the peak is the stage's least possible time over its wall time."""
-        floors_ms = {_PICTURE: 2 * self.manifest.width * self.manifest.height * 3 / peaks.copy_gb_per_s / 1e6}
+        """One row per stage; the share of the peak is the time that the stage needs at least over what it took."""
         folder = self.model.avatar.folder
+        copied_gb = 2 * self.manifest.width * self.manifest.height * 3 / 1e9
         gmac = {_DECODER: count_gmac(folder / UNET_DECODER_FILE), _ENCODER: count_gmac(folder / UNET_ENCODER_FILE)}
         rows = []
         for runtime, stages in self.stages.items():
-            peak = _peak(runtime, peaks)
-            if peak is not None:
-                floors_ms |= {stage: 2e3 * macs / peak for stage, macs in gmac.items()}
-            known = floors_ms if runtime == _SHARED or peak is not None else {}
-            rows += [self._row(runtime, stage, stages, known) for stage in stages.names]
+            peak = peaks.copy_gb_per_s if runtime == _SHARED else _peak(runtime, peaks)
+            work = {_PICTURE: copied_gb} if runtime == _SHARED else {name: 2 * macs for name, macs in gmac.items()}
+            rows += [self._row(runtime, name, stages, peak, work.get(name)) for name in stages.names]
             if runtime != _SHARED:
                 rows.append(self._sum(runtime))
         return rows
 
-    def _row(self, runtime: str, stage: str, stages: Stages, floors_ms: dict[str, float]) -> tuple[Cell, ...]:
-        wall_ms = stages.wall_ms(stage)
-        whole = "" if runtime == _SHARED else f"{100 * wall_ms / stages.wall_ms(_WHOLE):.0f} %"
-        share = f"{100 * floors_ms[stage] / wall_ms:.0f} %" if stage in floors_ms else ""
-        return runtime, stage, wall_ms, stages.cpu_ms(stage), 1e3 / wall_ms, share, whole
+    def _row(self, runtime: str, stage: str, stages: Stages, peak: Rate | None, work: float | None) -> tuple[Cell, ...]:
+        wall_ms, cpu_ms = stages.wall_ms(stage), stages.cpu_ms(stage)
+        whole = "" if runtime == _SHARED else _percent(wall_ms / stages.wall_ms(_WHOLE))
+        of_wall = of_cpu = ""
+        if peak is not None and work is not None:
+            of_wall = _percent(1e3 * work / peak.wall / wall_ms)
+            of_cpu = _percent(1e3 * work / peak.cpu / cpu_ms)
+        return runtime, stage, wall_ms, cpu_ms, 1e3 / wall_ms, of_wall, of_cpu, whole
 
     def _sum(self, runtime: str) -> tuple[Cell, ...]:
         sources = [(self.stages[_SHARED if part in _ONLY_SHARED else runtime], part) for part in _PARTS]
         wall_ms = sum(stages.wall_ms(part) for stages, part in sources)
         cpu_ms = sum(stages.cpu_ms(part) for stages, part in sources)
-        whole = f"{100 * wall_ms / self.stages[runtime].wall_ms(_WHOLE):.0f} %"
-        return runtime, "sum of the parts of the last but one", wall_ms, cpu_ms, 1e3 / wall_ms, "", whole
+        whole = _percent(wall_ms / self.stages[runtime].wall_ms(_WHOLE))
+        return runtime, _SUM, wall_ms, cpu_ms, 1e3 / wall_ms, "", "", whole
 
 
-def _peak(runtime: str, peaks: Peaks) -> float | None:
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _peak(runtime: str, peaks: Peaks) -> Rate | None:
     """GFLOP/s of the precision that a runtime multiplies in; None where it is not measured."""
     if "bf16" in runtime:
         return peaks.bf16_gflops
@@ -198,7 +204,16 @@ def main(arguments: list[str] | None = None) -> int:
         peaks, manifest = meter.peaks(), measured.manifest
         rows = measured.rows(peaks)
         features_mb = sum(array.nbytes for array in measured.model.encode_template([0])[0].values()) / 1e6
-    columns = ["runtime", "stage", "wall ms/frame", "CPU ms/frame", "fps", "share of peak", "of the whole"]
+    columns = [
+        "runtime",
+        "stage",
+        "wall ms/frame",
+        "CPU ms/frame",
+        "fps",
+        "of peak, wall",
+        "of peak, CPU",
+        "of the whole",
+    ]
     notes = [
         peaks.text(threads),
         f"the whole is '{_WHOLE}'; features take {features_mb:.2f} MB per template frame: the budget of "

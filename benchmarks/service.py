@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     columns = ["what", "first byte ms", "first frame ms", "last frame s", "frames", "fps", "RTF"]
     rows: list[tuple[str | float, ...]] = []
-    with tempfile.TemporaryDirectory() as folder, _Server(options, Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, Server(options, Path(folder)) as server:
         rows.append(("page answers after the start", server.alive_s * 1e3, "", "", "", "", ""))
         rows.append(("ready after the start", server.ready_s * 1e3, "", "", "", "", ""))
         for words in options.words:
@@ -84,7 +84,7 @@ def _numbers(reply: Reply) -> tuple[str | float, ...]:
     )  # fmt: skip
 
 
-class _Server:
+class Server:
     """`api.py` in a process of its own."""
 
     def __init__(self, options: configargparse.Namespace, folder: Path) -> None:
@@ -106,7 +106,7 @@ class _Server:
         self.alive_s = self.ready_s = 0.0
         self.speaks = ""
 
-    def __enter__(self) -> _Server:
+    def __enter__(self) -> Server:
         self.alive_s = self._wait_for("/livez")
         self.ready_s = self._wait_for("/readyz")
         health = json.loads(urllib.request.urlopen(f"{self.address}/health").read())

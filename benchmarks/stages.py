@@ -74,18 +74,26 @@ class Laps:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Work done per second of the clock, and per second of all processors' time together."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
 class Peaks:
     """What the machine reached: medians of the run."""
 
-    fp32_gflops: float
-    bf16_gflops: float | None  # None where the processor does not multiply bfloat16
-    copy_gb_per_s: float  # bytes read and bytes written
+    fp32_gflops: Rate
+    bf16_gflops: Rate | None  # None where the processor does not multiply bfloat16
+    copy_gb_per_s: Rate  # bytes read and bytes written
 
     def text(self, threads: int) -> str:
-        bf16 = "none" if self.bf16_gflops is None else f"{self.bf16_gflops:.0f} GFLOP/s"
+        bf16 = "none" if self.bf16_gflops is None else f"{self.bf16_gflops.wall:.0f} GFLOP/s"
         return (
-            f"measured peak on {threads} threads: matrix product {self.fp32_gflops:.0f} GFLOP/s in fp32, {bf16} in "
-            f"bf16; copy {self.copy_gb_per_s:.1f} GB/s (read and written)"
+            f"measured peak on {threads} threads: matrix product {self.fp32_gflops.wall:.0f} GFLOP/s in fp32, {bf16} "
+            f"in bf16; copy {self.copy_gb_per_s.wall:.1f} GB/s (read and written)"
         )
 
 
@@ -95,9 +103,9 @@ class PeakMeter:
     def __init__(self, threads: int) -> None:
         torch.set_num_threads(threads)
         self._has_bf16 = OpenVinoRuntime("bf16", 1).computes_bf16
-        self._fp32: list[float] = []
-        self._bf16: list[float] = []
-        self._copy: list[float] = []
+        self._fp32: list[Rate] = []
+        self._bf16: list[Rate] = []
+        self._copy: list[Rate] = []
 
     def sample(self) -> None:
         """Measure once more; a third of a second."""
@@ -106,23 +114,29 @@ class PeakMeter:
             self._bf16.append(_gemm_gflops(torch.bfloat16))
         source = torch.zeros(_COPY_BYTES, dtype=torch.uint8)
         target = torch.ones_like(source)
-        self._copy.append(2 * _COPY_BYTES / _median_s(lambda: target.copy_(source), _COPY_RUNS) / 1e9)
+        self._copy.append(_best_rate(lambda: target.copy_(source), _COPY_RUNS, 2 * _COPY_BYTES / 1e9))
 
     def peaks(self) -> Peaks:
-        bf16 = statistics.median(self._bf16) if self._bf16 else None
-        return Peaks(statistics.median(self._fp32), bf16, statistics.median(self._copy))
+        bf16 = _median(self._bf16) if self._bf16 else None
+        return Peaks(_median(self._fp32), bf16, _median(self._copy))
 
 
-def _gemm_gflops(dtype: torch.dtype) -> float:
+def _median(rates: list[Rate]) -> Rate:
+    return Rate(statistics.median(rate.wall for rate in rates), statistics.median(rate.cpu for rate in rates))
+
+
+def _gemm_gflops(dtype: torch.dtype) -> Rate:
     a, b = (torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(dtype) for _ in range(2))
-    return 2 * _GEMM_SIZE**3 / _median_s(lambda: torch.mm(a, b), _GEMM_RUNS) / 1e9
+    return _best_rate(lambda: torch.mm(a, b), _GEMM_RUNS, 2 * _GEMM_SIZE**3 / 1e9)
 
 
-def _median_s(work: Callable[[], object], runs: int) -> float:
+def _best_rate(work: Callable[[], object], runs: int, amount: float) -> Rate:
+    """The best of some runs after a first one that is not counted: a peak, not an average."""
     work()
-    took_s = []
+    wall_s, cpu_s = [], []
     for _ in range(runs):
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         work()
-        took_s.append(time.perf_counter() - started)
-    return statistics.median(took_s)
+        wall_s.append(time.perf_counter() - wall)
+        cpu_s.append(time.process_time() - cpu)
+    return Rate(amount / min(wall_s), amount / max(min(cpu_s), 1e-9))

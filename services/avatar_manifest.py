@@ -1,6 +1,6 @@
 """avatar.json: what an avatar is, who agreed to it, and the hash of every file beside it.
 
-    {"schema": "avatar328/avatar", "version": 1, "name": ..., "created": ..., "recipe": {...},
+    {"schema": "avatar328/avatar", "version": 2, "name": ..., "created": ..., "recipe": {...},
      "versions": {...}, "files": {filename: sha256}, "consent": {who, date, scope, source_sha256} | null,
      "synthetic": bool, "source_sha256": ..., "licence": ..., "frames": int, "width": px, "height": px,
      "metrics": {...}, "onnx_max_abs_error": {...}, "template": {"source_start": int, "source_stop": int}}
@@ -23,7 +23,7 @@ from data_prep.recipe_328 import RecipeMismatchError, check_recipe
 from services.errors import BrokenAvatarError, ConsentFormatError
 
 SCHEMA: Final = "avatar328/avatar"
-VERSION: Final = 1
+VERSION: Final = 2
 MANIFEST_FILE: Final = "avatar.json"
 FRAMES_FILE: Final = "frames.mp4"
 TRACK_FILE: Final = "track.npz"

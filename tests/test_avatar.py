@@ -92,7 +92,7 @@ def test_every_changed_byte_is_noticed(avatars_dir: Path, filename: str) -> None
     ("change", "message"),
     [
         (lambda d: d.update(schema="other"), "is not an avatar description"),
-        (lambda d: d.update(version=2), "format version 2, this program reads 1"),
+        (lambda d: d.update(version=3), "format version 3, this program reads 2"),
         (lambda d: d["recipe"].update(fps=30), "fps: 30, this code 25"),
         (lambda d: d["recipe"].clear(), "fps: None, this code 25"),
         (lambda d: d.pop("licence"), "field 'licence' is None, expected str"),
