@@ -49,6 +49,11 @@ def parse_options(arguments: list[str] | None = None) -> configargparse.Namespac
     parser.add("--seed", type=int, default=1, help="of all randomness")
     parser.add("--dataset_dir", type=Path, default=Path("dataset"))
     parser.add("--checkpoint_dir", type=Path, default=Path("checkpoint"))
+    parser.add(
+        "--start_from",
+        type=Path,
+        help="best.pt of a trained generator that a new unet run starts from; see --preset settle",
+    )
     parser.add("--vgg_weights", type=Path, help="torchvision's VGG19 weights (default: used if torch.hub has them)")
     parser.add("--dry_run", action="store_true", help="check everything, print the resolved options and stop")
     return parser.parse_args(arguments)
@@ -88,7 +93,8 @@ def train_generator(
     vgg_weights = options.vgg_weights or find_vgg_weights()
     if vgg_weights is None:
         log.info("no VGG19 weights on disk: training without the perceptual term")
-    training = UNetTraining(data, sound, sync, preset.unet, options.seed, folder / "unet", workers, vgg_weights)
+    start = load_checkpoint(options.start_from) if options.start_from else None
+    training = UNetTraining(data, sound, sync, preset.unet, options.seed, folder / "unet", workers, vgg_weights, start)
     return training.run(show_progress=workers.is_main)
 
 

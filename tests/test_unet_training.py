@@ -59,9 +59,10 @@ def sync(material: tuple[FaceData, MelSound]) -> dict[str, Any]:
 
 
 def train(
-    material: tuple[FaceData, MelSound], sync: dict[str, Any], folder: Path, preset: UNetPreset = PRESET
-) -> UNetTraining:
-    return UNetTraining(*material, sync, preset, 1, folder, Workers())
+    material: tuple[FaceData, MelSound], sync: dict[str, Any], folder: Path, preset: UNetPreset = PRESET,
+    start: dict[str, Any] | None = None,
+) -> UNetTraining:  # fmt: skip
+    return UNetTraining(*material, sync, preset, 1, folder, Workers(), start=start)
 
 
 def weights(training: UNetTraining) -> dict[str, torch.Tensor]:
@@ -86,6 +87,25 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
     assert whole.best_score == resumed.best_score
+
+
+def test_a_run_that_starts_from_another_has_its_generator_and_nothing_else(
+    material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path
+) -> None:
+    first = train(material, sync, tmp_path / "first")
+    assert first.run(show_progress=False)
+    best = load_checkpoint(tmp_path / "first" / "best.pt")
+    second = train(material, sync, tmp_path / "second", start=best)
+    assert second.step == 0 and second.identity["start"]["step"] == best["step"]
+    for name, value in second.generator.state_dict().items():
+        assert torch.equal(value, best["generator"][name]), name
+        assert torch.equal(second.ema.shadow[name], value), name
+    second.train_step()
+    second._save()
+    assert train(material, sync, tmp_path / "second", start=best).step == 1  # resumed, not started again
+    other = best | {"unet_config": best["unet_config"] | {"widths": [8, 8, 8, 8, 8]}}
+    with pytest.raises(ValueError, match="choose the preset"):
+        train(material, sync, tmp_path / "third", start=other)
 
 
 def test_ctrl_c_saves_the_step_and_the_same_command_goes_on(

@@ -117,6 +117,23 @@ PRESETS: dict[str, Preset] = {
         ),
         "five minutes of video on two CPU cores, within an hour",
     ),
+    "settle": Preset(
+        SyncNetPreset(steps=500, batch=64, evaluate_every=100, patience=4),
+        UNetPreset(
+            steps_a=0,
+            steps_b=170,
+            steps_c=110,
+            steps_d=70,
+            clips=3,
+            warmup=30,
+            ema=0.99,
+            learning_rate=1.5e-4,
+            audio_learning_rate=3e-5,
+            evaluate_every=120,
+            checkpoint_every=60,
+        ),
+        "a generator that starts from a trained one (--start_from)",
+    ),
     "tiny": Preset(
         SyncNetPreset(steps=30, batch=32, warmup=10, evaluate_every=15),
         UNetPreset(

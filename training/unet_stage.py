@@ -62,6 +62,7 @@ class UNetTraining:
         folder: Path,
         workers: Workers,
         vgg_weights: Path | None = None,
+        start: dict[str, Any] | None = None,
     ) -> None:
         """Set up a new run or continue the one in `folder`.
 
@@ -75,6 +76,9 @@ class UNetTraining:
             folder: checkpoint/NAME/unet.
             workers: place among data-parallel processes.
             vgg_weights: state dict of torchvision's VGG19, if there is one on disk.
+            start: best.pt of another run of the same widths, whose generator a new run starts from.
+        Raises:
+            ValueError: `start` is of another shape.
         """
         self.data, self.preset, self.seed, self.workers, self.device = data, preset, seed, workers, data.device
         torch.manual_seed(seed)
@@ -107,7 +111,10 @@ class UNetTraining:
             "sync": sync["identity"],
             "workers": workers.count,
         }
-        self._resume()
+        if start is not None:
+            self.identity["start"] = {"identity": start["identity"], "step": start["step"]}
+        if not self._resume() and start is not None:
+            self._start_from(start)
         if workers.is_main:
             self.directory.save_options(self.identity)
 
@@ -262,10 +269,20 @@ class UNetTraining:
         }
         self.directory.save_last(content)
 
-    def _resume(self) -> None:
+    def _start_from(self, start: dict[str, Any]) -> None:
+        if start["unet_config"] != self.generator.configs()["unet_config"]:
+            raise ValueError(
+                f"the checkpoint to start from holds a net of {start['unet_config']}, this preset makes "
+                f"{self.generator.configs()['unet_config']}: choose the preset that it was trained with"
+            )
+        self.generator.load_state_dict(start["generator"])
+        self.ema = Ema(self.generator, self.preset.ema)
+        log.info("the generator starts from one that was trained for %d steps", start["step"])
+
+    def _resume(self) -> bool:
         found = self.directory.resume(self.identity) if self.workers.is_main else self.directory.peek(self.identity)
         if found is None:
-            return
+            return False
         self.generator.load_state_dict(found["generator"])
         self.ema.load_state_dict(found["ema"])
         self.optimiser.load_state_dict(found["optimiser"])
@@ -273,6 +290,7 @@ class UNetTraining:
         self.step, self.best_score = found["step"], found["best_score"]
         self.micro_batches = found["micro_batches"]
         log.info("the generator goes on at step %d of %d", self.step, self.preset.steps)
+        return True
 
     def _halve_batch(self) -> None:
         frames = self.preset.clips * self.clip_frames
