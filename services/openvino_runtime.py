@@ -6,6 +6,7 @@ processor without waiting for one another at barriers. Every request has its own
 
 from __future__ import annotations
 
+import functools
 import queue
 from collections import deque
 from pathlib import Path
@@ -22,6 +23,16 @@ Precision = Literal["bf16", "f32"]
 _NUMPY_TYPES: Final = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
 
 
+@functools.cache
+def _core() -> openvino.Core:
+    """The only one, for as long as the process lives.
+
+    Its CPU plugin gives the thread that creates it a stack for signal handlers and frees that memory with itself, but
+    leaves the thread pointing there (2026.4): after that, Ctrl-C would be a segmentation fault.
+    """
+    return openvino.Core()
+
+
 class OpenVinoRuntime:
     """Loads networks for the CPU."""
 
@@ -34,7 +45,7 @@ class OpenVinoRuntime:
         """
         self.precision = precision
         self._threads = threads
-        self._core = openvino.Core()
+        self._core = _core()
 
     @property
     def computes_bf16(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,6 +99,13 @@ def test_the_cheapest_is_taken_and_stays() -> None:
     assert runtime.load(Path("a.onnx")) is fast
     assert runtime.load(Path("b.onnx")) is fast and (slow.loaded, fast.loaded) == (1, 2)
     assert runtime.measured_ms["slow"] > 2 * runtime.measured_ms["fast"] > 0
+
+
+def test_ctrl_c_is_survived_when_openvino_was_dropped(avatars_dir: Path) -> None:
+    OpenVinoRuntime("f32", 1).load(avatars_dir / NAME / "unet_decoder.onnx")
+    gc.collect()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_name_is_a_wish_that_is_granted() -> None:
