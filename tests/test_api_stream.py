@@ -395,6 +395,9 @@ def test_a_client_that_stops_reading_is_given_up(
         with http.stream("GET", f"{address}/generate?text={long}"):
             wait_for(lambda: app.state.parts.animations.slots.free == 0)
             wait_for(lambda: app.state.parts.animations.slots.free == 1, 60)  # the sockets' buffers are filled first
+            told = http.get(f"{address}/metrics").text
+    assert "avatar328_utterances_total 0.0" in told  # given up, not finished
+    assert "avatar328_cancelled_total 1.0" in told
 
 
 def test_a_failure_after_the_header_is_the_last_line(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
