@@ -1,6 +1,7 @@
 """Train one person's nets: `python train_328.py --name NAME --stage syncnet|unet --preset full|cpu|quick|tiny`.
 
-    dataset/NAME  --stage syncnet-->  checkpoint/NAME/syncnet/best.pt   audio encoder + SyncNet (and a scorer)
+    dataset/NAME  --stage syncnet-->  checkpoint/NAME/syncnet/best.pt   SyncNet (and a scorer)
+                                      checkpoint/NAME/lips/best.pt      the audio encoder, fitted to the lips
                   --stage unet----->  checkpoint/NAME/unet/best.pt      the generator, averaged weights
 
 Kill it at any point and run the same command again: it goes on where it was. Several GPUs:
@@ -26,6 +27,7 @@ from training.data import FaceData
 from training.device import choose_device
 from training.distributed import Workers, join_workers, leave_workers
 from training.export import export_scorer
+from training.lip_stage import train_lips
 from training.perceptual import find_vgg_weights
 from training.presets import PRESETS, Preset
 from training.sound import TrainingSound, load_sound
@@ -62,7 +64,7 @@ def parse_options(arguments: list[str] | None = None) -> configargparse.Namespac
 def train_stage_0(
     options: configargparse.Namespace, preset: Preset, data: FaceData, sound: TrainingSound, workers: Workers
 ) -> None:
-    """SyncNet with the audio encoder, then the scorer that is never a loss."""
+    """SyncNet, the audio encoder's fit to the lips, then the scorer that is never a loss."""
     folder: Path = options.checkpoint_dir / options.name
     best = train_syncnet(
         data, sound, SyncNetRun(preset.syncnet, options.seed), folder / "syncnet", workers, workers.is_main
@@ -76,6 +78,8 @@ def train_stage_0(
             "(more or cleaner speech opens the gate)",
             found,
         )
+    lips = train_lips(data, sound, best, preset.lips, options.seed, folder / "lips", workers, workers.is_main)
+    log.info("the audio encoder finds the held-out mouth opening with r = %.2f", lips["held_out"]["r"])
     scorer = SyncNetRun(preset.syncnet, options.seed + 1, mouth_box=SCORER_BOX)
     judged = train_syncnet(data, sound, scorer, folder / "scorer", workers, workers.is_main)
     if workers.is_main:
@@ -90,11 +94,14 @@ def train_generator(
     """Stages A to D; False when a stop was asked for."""
     folder: Path = options.checkpoint_dir / options.name
     sync = load_checkpoint(folder / "syncnet" / "best.pt")
+    lips = load_checkpoint(folder / "lips" / "best.pt")
     vgg_weights = options.vgg_weights or find_vgg_weights()
     if vgg_weights is None:
         log.info("no VGG19 weights on disk: training without the perceptual term")
     start = load_checkpoint(options.start_from) if options.start_from else None
-    training = UNetTraining(data, sound, sync, preset.unet, options.seed, folder / "unet", workers, vgg_weights, start)
+    training = UNetTraining(
+        data, sound, sync, lips, preset.unet, options.seed, folder / "unet", workers, vgg_weights, start
+    )
     return training.run(show_progress=workers.is_main)
 
 

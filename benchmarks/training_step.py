@@ -21,6 +21,7 @@ from models.syncnet_328 import SyncNet, SyncNetConfig
 from training.data import FaceData
 from training.device import choose_device
 from training.distributed import Workers
+from training.lip_stage import train_lips
 from training.presets import PRESETS
 from training.sound import load_sound
 from training.syncnet_stage import SyncModel, SyncNetRun, train_syncnet
@@ -54,10 +55,15 @@ def main(arguments: list[str] | None = None) -> int:
         audio = AudioEncoder(sound.encoder_config())
         net = SyncModel(audio, SyncNet(SyncNetConfig(320, audio.config.embedding_dim)))
         sync = {"model": net.state_dict(), **net.configs(), "gate_open": False, "identity": {}}
+        lips = dataclasses.replace(preset.lips, steps=steps, evaluate_every=steps)
+        started = time.perf_counter()
+        train_lips(data, sound, sync, lips, 1, Path(folder) / "lips", Workers(), show_progress=False)
+        ms = (time.perf_counter() - started) * 1e3 / steps
+        rows.append(("0b (with set-up and a held-out test)", lips.batch, ms, ms / lips.batch))
         for stage in "ABCD":
             lengths: dict[str, Any] = {f"steps_{s.lower()}": (steps + 2 if s == stage else 0) for s in "ABCD"}
             unet = dataclasses.replace(preset.unet, **lengths)
-            training = UNetTraining(data, sound, sync, unet, 1, Path(folder) / stage, Workers())
+            training = UNetTraining(data, sound, sync, sync, unet, 1, Path(folder) / stage, Workers())
             for number in range(steps + 2):
                 if number == 2:
                     if device.type == "cuda":

@@ -21,7 +21,7 @@ from data_prep.dataset_328 import open_dataset
 from data_prep.video import iter_rgb
 from services.avatar import open_avatar, record_consent
 from tests.training_material import drawn_dataset
-from training.presets import PRESETS, Preset, SyncNetPreset
+from training.presets import PRESETS, LipPreset, Preset, SyncNetPreset
 
 NAME = "toy"
 
@@ -35,7 +35,8 @@ def short_preset() -> Iterator[None]:
         PRESETS["tiny"].unet, steps_a=40, steps_b=3, steps_c=1, steps_d=1, evaluate_every=45, checkpoint_every=45
     )
     patch = pytest.MonkeyPatch()
-    patch.setitem(PRESETS, "tiny", Preset(SyncNetPreset(4, 16, warmup=2, evaluate_every=4), unet, "test"))
+    lips = LipPreset(10, 32, warmup=2, evaluate_every=10)
+    patch.setitem(PRESETS, "tiny", Preset(SyncNetPreset(4, 16, warmup=2, evaluate_every=4), lips, unet, "test"))
     yield
     patch.undo()
 

@@ -50,7 +50,7 @@ def material() -> tuple[FaceData, MelSound]:
 
 @pytest.fixture(scope="module")
 def sync(material: tuple[FaceData, MelSound]) -> dict[str, Any]:
-    """What the SyncNet stage hands on, untrained, with an open gate so that the sync loss runs."""
+    """What the stages before hand on, untrained, with an open gate so that the sync loss runs."""
     torch.manual_seed(0)
     audio = AudioEncoder(material[1].encoder_config())
     net = SyncNet(SyncNetConfig(320, audio.config.embedding_dim, widths=(8, 8, 8, 8)))
@@ -62,7 +62,7 @@ def train(
     material: tuple[FaceData, MelSound], sync: dict[str, Any], folder: Path, preset: UNetPreset = PRESET,
     start: dict[str, Any] | None = None,
 ) -> UNetTraining:  # fmt: skip
-    return UNetTraining(*material, sync, preset, 1, folder, Workers(), start=start)
+    return UNetTraining(*material, sync, sync, preset, 1, folder, Workers(), start=start)
 
 
 def weights(training: UNetTraining) -> dict[str, torch.Tensor]:

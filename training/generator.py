@@ -14,6 +14,14 @@ from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from models.unet_328 import UNet328, UNetConfig
 
 
+def audio_encoder_of(checkpoint: dict[str, Any]) -> AudioEncoder:
+    """The audio encoder that a checkpoint of the SyncNet or lip stage holds."""
+    audio = AudioEncoder(AudioEncoderConfig(**checkpoint["audio_config"]))
+    weights = {k.removeprefix("audio."): v for k, v in checkpoint["model"].items() if k.startswith("audio.")}
+    audio.load_state_dict(weights)
+    return audio
+
+
 class Generator(nn.Module):
     """Sound and picture in, patch out."""
 
@@ -24,16 +32,14 @@ class Generator(nn.Module):
         self.unet = UNet328(config, *(torch.from_numpy(mask) for mask in (unseen_mask(), low, high)))
 
     @classmethod
-    def start_from(cls, sync: dict[str, Any], **shape: Any) -> Generator:
-        """A new generator whose audio encoder is the one that SyncNet was trained with.
+    def start_from(cls, lips: dict[str, Any], **shape: Any) -> Generator:
+        """A new generator whose audio encoder is the one that was fitted to the lips.
 
         Args:
-            sync: best.pt of the SyncNet stage.
+            lips: best.pt of the lip stage.
             shape: fields of UNetConfig that differ from the default.
         """
-        audio = AudioEncoder(AudioEncoderConfig(**sync["audio_config"]))
-        weights = {k.removeprefix("audio."): v for k, v in sync["model"].items() if k.startswith("audio.")}
-        audio.load_state_dict(weights)
+        audio = audio_encoder_of(lips)
         config = UNetConfig(INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT, audio.config.embedding_dim, **shape)
         return cls(audio, config)
 

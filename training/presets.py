@@ -22,6 +22,17 @@ class SyncNetPreset:
 
 
 @dataclass(frozen=True)
+class LipPreset:
+    """Steps of the audio encoder's fit to the tracked lips, in batches of single frames."""
+
+    steps: int
+    batch: int = 192
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    evaluate_every: int = 300
+
+
+@dataclass(frozen=True)
 class UNetPreset:
     """Steps of the generator stages: A small, B full size, C adversarial, D cool-down."""
 
@@ -73,6 +84,7 @@ class Preset:
     """One choice of `--preset`."""
 
     syncnet: SyncNetPreset
+    lips: LipPreset
     unet: UNetPreset
     purpose: str
 
@@ -80,11 +92,13 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "full": Preset(
         SyncNetPreset(steps=5000, batch=384, warmup=300, evaluate_every=250),
+        LipPreset(steps=6000, batch=384, warmup=300),
         UNetPreset(steps_a=6000, steps_b=6000, steps_c=9000, steps_d=2400, clips=8, clip_frames=4),
         "five minutes of video on one modern GPU",
     ),
     "quick": Preset(
         SyncNetPreset(steps=300, batch=64, evaluate_every=50, patience=4),
+        LipPreset(steps=600, evaluate_every=100),
         UNetPreset(
             steps_a=1000,
             steps_b=700,
@@ -102,6 +116,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "cpu": Preset(
         SyncNetPreset(steps=500, batch=64, evaluate_every=100, patience=4),
+        LipPreset(steps=2400),
         UNetPreset(
             steps_a=2200,
             steps_b=1900,
@@ -111,7 +126,6 @@ PRESETS: dict[str, Preset] = {
             warmup=100,
             ema=0.998,
             learning_rate=3e-4,
-            audio_learning_rate=1e-4,
             evaluate_every=700,
             checkpoint_every=100,
         ),
@@ -119,6 +133,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "settle": Preset(
         SyncNetPreset(steps=500, batch=64, evaluate_every=100, patience=4),
+        LipPreset(steps=2400),
         UNetPreset(
             steps_a=0,
             steps_b=170,
@@ -136,6 +151,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "tiny": Preset(
         SyncNetPreset(steps=30, batch=32, warmup=10, evaluate_every=15),
+        LipPreset(steps=60, batch=64, warmup=10, evaluate_every=30),
         UNetPreset(
             steps_a=110,
             steps_b=24,

@@ -57,6 +57,7 @@ class UNetTraining:
         data: FaceData,
         sound: TrainingSound,
         sync: dict[str, Any],
+        lips: dict[str, Any],
         preset: UNetPreset,
         seed: int,
         folder: Path,
@@ -69,8 +70,8 @@ class UNetTraining:
         Args:
             data: pictures of the dataset.
             sound: its sound.
-            sync: best.pt of the SyncNet stage: the audio encoder starts from it, and its SyncNet is a loss if
-                its gate opened.
+            sync: best.pt of the SyncNet stage: its SyncNet is a loss if its gate opened.
+            lips: best.pt of the lip stage: the audio encoder starts from it.
             preset: lengths and weights.
             seed: of all randomness.
             folder: checkpoint/NAME/unet.
@@ -82,7 +83,7 @@ class UNetTraining:
         """
         self.data, self.preset, self.seed, self.workers, self.device = data, preset, seed, workers, data.device
         torch.manual_seed(seed)
-        self.generator = Generator.start_from(sync, widths=preset.widths).to(
+        self.generator = Generator.start_from(lips, widths=preset.widths).to(
             self.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
         self.sync_model = _frozen(SyncModel.from_checkpoint(sync)).to(self.device) if sync["gate_open"] else None
@@ -109,6 +110,7 @@ class UNetTraining:
             "source": data.dataset.manifest["source"]["sha256"],
             "recipe": data.dataset.manifest["recipe"],
             "sync": sync["identity"],
+            "lips": lips["identity"],
             "workers": workers.count,
         }
         if start is not None:

@@ -1,0 +1,200 @@
+"""Stage 0b: the audio encoder learns what the lips do, before any picture is drawn.
+
+    sound of one frame -> audio encoder -> linear -> lip shape that was tracked in that frame
+
+Contrast alone (stage 0) tells sounds apart, not how far the lips are open: of an encoder that was only contrasted, a
+linear map recovers the opening of held-out speech with r = .81, after this stage with r = .95, and lips that close
+within a word are a twentieth of a standard deviation too open instead of two fifths. The linear map is thrown away.
+What was measured: docs/decisions/0008-lips-first.md
+
+Axes: B batch of frames, T frames of the recording, K lip landmarks, P lip parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from data_prep.dataset_328 import Dataset328
+from data_prep.recipe_328 import INNER_OFFSET_PX
+from models.audio_encoder import AudioEncoder
+from models.checkpoint import load_checkpoint
+from training.data import LIP_LANDMARKS, FaceData, balanced_weights, draw, step_generator
+from training.distributed import Workers
+from training.generator import audio_encoder_of
+from training.presets import LipPreset
+from training.run_directory import RunDirectory
+from training.schedule import learning_rate_factor
+from training.sound import TrainingSound
+
+INNER_LIP_LANDMARKS = (78, 80, 81, 82, 87, 88, 95, 178, 191, 308, 310, 311, 312, 317, 318, 324, 402, 415)
+COMPONENTS = 8  # principal components of the landmarks; what lies beyond is tracking noise
+COLUMNS = ["loss", "learning_rate", "held_out_l1", "held_out_r"]
+_AUGMENT_SHARE = 0.7
+_HEAR_SILENCE = 0.3  # share of frames whose pauses reach the encoder instead of the silence token
+_SILENCE_SHARE = 0.06  # share of frames that hear synthetic silence and have the resting shape as their target
+
+
+class LipModel(nn.Module):
+    """The audio encoder and the linear map that judges it."""
+
+    def __init__(self, audio: AudioEncoder) -> None:
+        super().__init__()
+        self.audio = audio
+        self.head = nn.Linear(audio.config.embedding_dim, COMPONENTS + 1)
+
+    def forward(self, features_BND: Tensor, gate_B: Tensor) -> Tensor:
+        """Lip parameters, (B, P)."""
+        shape: Tensor = self.head(self.audio(features_BND, gate_B))
+        return shape
+
+
+def lip_parameters(dataset: Dataset328, frames: Tensor) -> Tensor:
+    """Lip shape of every frame: principal components of the landmarks in the crop, and the opening.
+
+    Args:
+        dataset: landmarks and their way into the crop.
+        frames: the frames that mean, components and scale are measured on.
+    Returns:
+        (T, P) float32; the first component and the opening have standard deviation 1 on `frames`, the other
+        components keep their share of it. Frames without a face are zero.
+    """
+    lips = dataset.landmarks_TK2[:, list(LIP_LANDMARKS + INNER_LIP_LANDMARKS)]
+    lips = np.einsum("tij,tkj->tki", dataset.affine_T23[:, :, :2], lips) + dataset.affine_T23[:, None, :, 2]
+    points = torch.from_numpy(np.nan_to_num(lips - INNER_OFFSET_PX)).double().flatten(1)
+    centred = points - points[frames].mean(dim=0)
+    _, axes = torch.linalg.eigh(centred[frames].T @ centred[frames])  # ascending
+    components = centred @ axes.flip(1)[:, :COMPONENTS]
+    opening = torch.from_numpy(np.nan_to_num(dataset.opening_T)).double()
+    opening = opening - opening[frames].mean()
+    parameters = torch.cat(
+        [components / components[frames, 0].std(), (opening / opening[frames].std())[:, None]],
+        dim=1,
+    )
+    return torch.where(torch.from_numpy(dataset.valid_T)[:, None], parameters, 0.0).float()
+
+
+def train_lips(
+    data: FaceData,
+    sound: TrainingSound,
+    sync: dict[str, Any],
+    preset: LipPreset,
+    seed: int,
+    folder: Path,
+    workers: Workers,
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Train, or go on training, the audio encoder.
+
+    Args:
+        data: lip landmarks of the dataset.
+        sound: its sound.
+        sync: best.pt of the SyncNet stage, whose encoder this one starts from.
+        preset: length.
+        seed: of all randomness.
+        folder: checkpoint/NAME/lips.
+        workers: place among data-parallel processes.
+        show_progress: draw a progress bar.
+    Returns:
+        The content of best.pt.
+    """
+    device = data.device
+    directory = RunDirectory(folder, COLUMNS)
+    identity = {
+        "preset": asdict(preset),
+        "seed": seed,
+        "source": data.dataset.manifest["source"]["sha256"],
+        "sync": sync["identity"],
+    }
+    torch.manual_seed(seed)
+    model = LipModel(audio_encoder_of(sync)).to(device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate, weight_decay=0.02)
+    step, best_l1 = 0, float("inf")
+    found = directory.resume(identity) if workers.is_main else directory.peek(identity)
+    if found is not None:
+        model.load_state_dict(found["model"])
+        optimiser.load_state_dict(found["optimiser"])
+        step, best_l1 = found["step"], found["best_l1"]
+    if workers.is_main:
+        directory.save_options(identity)
+    frames = data.windows("train", 1)
+    weights = balanced_weights(data.opening_T[frames])
+    target_TP = lip_parameters(data.dataset, frames).to(device)
+    rest_P = target_TP[torch.from_numpy(sound.closed_frames)].mean(dim=0) if len(sound.closed_frames) else None
+    bar = tqdm(total=preset.steps, initial=step, desc="lips", unit="step", mininterval=1, disable=not show_progress)
+    while step < preset.steps:
+        generator = step_generator(seed, step, workers.rank)
+        torch.manual_seed(generator.initial_seed())  # dropout
+        factor = learning_rate_factor(step, preset.steps, preset.warmup)
+        for group in optimiser.param_groups:
+            group["lr"] = preset.learning_rate * factor
+        chosen = draw(weights, frames, preset.batch, generator)
+        features, gate, target = _examples(sound, chosen, target_TP, rest_P, generator)
+        model.train()
+        loss = (model(features, gate) - target).abs().mean()
+        loss.backward()
+        workers.average_gradients(model.parameters())
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        bar.update()
+        if step % preset.evaluate_every == 0 or step == preset.steps:
+            held_out = evaluate_lips(model, data, sound, "val", target_TP)
+            content = {"identity": identity, "step": step, "audio_config": asdict(model.audio.config)}
+            content |= {"model": model.state_dict(), "held_out": held_out}
+            bar.set_postfix(loss=f"{loss.item():.3f}", held_out=f"{held_out['l1']:.3f}")
+            if workers.is_main and held_out["l1"] < best_l1:
+                directory.save_best(content)
+            best_l1 = min(best_l1, held_out["l1"])
+            if workers.is_main:
+                row = {"loss": loss.item(), "learning_rate": preset.learning_rate * factor}
+                directory.add_metrics(step, row | {f"held_out_{k}": v for k, v in held_out.items()})
+                directory.save_last(content | {"optimiser": optimiser.state_dict(), "best_l1": best_l1})
+    bar.close()
+    directory.close()
+    workers.wait()
+    return load_checkpoint(directory.best)
+
+
+@torch.no_grad()
+def evaluate_lips(
+    model: LipModel, data: FaceData, sound: TrainingSound, split: str, target_TP: Tensor
+) -> dict[str, float]:
+    """Mean absolute error of the parameters and correlation of the opening over a split's frames."""
+    frames = data.windows(split, 1)
+    model.eval()
+    parts = [model(sound.features(part), sound.gate_T[part.to(data.device)]) for part in frames.split(256)]
+    found, target = torch.cat(parts), target_TP[frames.to(data.device)]
+    spread = torch.stack([found[:, -1], target[:, -1]])
+    r = float(torch.corrcoef(spread)[0, 1].nan_to_num()) if len(frames) > 1 else 0.0
+    return {"l1": float((found - target).abs().mean()), "r": r}
+
+
+def _examples(
+    sound: TrainingSound, frames_B: Tensor, target_TP: Tensor, rest_P: Tensor | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, gate and target of one step."""
+    device, count = target_TP.device, len(frames_B)
+
+    def share(value: float) -> Tensor:
+        return (torch.rand(count, generator=generator) < value).to(device)
+
+    clean = sound.features(frames_B)
+    changed = sound.features(frames_B[:, None], augment=True, generator=generator)[:, 0]
+    features = torch.where(share(_AUGMENT_SHARE)[:, None, None], changed, clean)
+    gate = sound.gate_T[frames_B.to(device)]
+    gate = torch.where(share(_HEAR_SILENCE), torch.ones_like(gate), gate)
+    target = target_TP[frames_B.to(device)]
+    if rest_P is not None:
+        quiet = share(_SILENCE_SHARE)
+        features = torch.where(quiet[:, None, None], sound.silence(count, 1, generator)[:, 0], features)
+        gate = torch.where(quiet, torch.ones_like(gate), gate)
+        target = torch.where(quiet[:, None], rest_P, target)
+    return features, gate, target
