@@ -21,13 +21,14 @@ from data_prep.recipe_328 import PATCH_TOP_PX
 from evaluation import block as block_module
 from evaluation import lips, picture
 from evaluation.block import HeldOutFrames, NoTestBlockError, consecutive
+from evaluation.lpips_distance import find_lpips
 from evaluation.metrics import GENERATED, REAL, SHUFFLED, TAKES, Block, Take, leak, mouth_boxes, score_take
 from evaluation.networks import AvatarSpeaker, Speaker
 from evaluation.sync import WINDOW_FRAMES, OnnxSyncScorer, SyncScore, SyncScorer, score_sync, voiced_windows
 from evaluation.takes import DIGITAL_SILENCE, ROOM_TONE, draw_takes, landmarks_of_takes, shuffled_names
 from evaluation.truth import Truth
 from evaluation.truth_scores import truth_scores
-from evaluation.value import Value
+from evaluation.value import Value, known, unknown
 from services.avatar import Avatar
 from services.avatar_manifest import TRACK_FILE, check_files, read_manifest
 from services.runtime import OnnxRuntime
@@ -145,6 +146,10 @@ def evaluate_held_out(
     result.psnr_mouth_T = picture.psnr_T(strips[GENERATED], strips[REAL], mouth)
     result.strips = {name: strips[name] for name in TAKES}
     result.landmarks = {name: landmarks[name] for name in TAKES}
+    distance = find_lpips()
+    for name in TAKES:
+        seen = unknown(distance) if isinstance(distance, str) else known(distance(strips[name], strips[REAL]))
+        result.scores[f"{name}.lpips"] = seen
     result.notes = _notes(avatar, dataset, result, stretches)
     return result
 

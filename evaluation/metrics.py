@@ -47,6 +47,7 @@ METRICS = (
     MetricInfo("psnr_mouth_db", "PSNR, mouth, dB", 2, "higher", "the same inside the mouth's box"),
     MetricInfo("ssim_masked", "SSIM, masked region", 4, "1", "likeness of structure"),
     MetricInfo("ssim_mouth", "SSIM, mouth", 4, "1", "the same inside the mouth's box"),
+    MetricInfo("lpips", "LPIPS (AlexNet), rows drawn", 4, "0", "learned distance; needs the package lpips"),
     MetricInfo("sharpness_ratio", "sharpness, drawn / real", 2, "1", "variance of the Laplacian; low is blurred"),
     MetricInfo("seam_ratio", "seam, drawn / real", 2, "1", "step across the mask's edge at its worst contour"),
     MetricInfo("lmd_percent", "LMD, % of eye distance", 2, "0", "distance of the lip points from the filmed ones"),
