@@ -153,17 +153,13 @@ def cold_table(avatars_dir: Path, options: configargparse.Namespace) -> Table:
         stages.add("until all is ready, step by step", (before_s - started_s) * 1e3, 0.0)
     if options.server:
         for _ in range(options.starts):
-            with TemporaryDirectory() as folder, _server(avatars_dir, options, Path(folder)) as server:
+            cpu = {"MODELS__DEVICE": "cpu"}
+            with TemporaryDirectory() as folder, Server(avatars_dir, options.name, Path(folder), cpu) as server:
                 stages.add("api.py: page answers", server.alive_s * 1e3, 0.0)
                 stages.add("api.py: ready", server.ready_s * 1e3, 0.0)
     rows = [(name, stages.wall_ms(name)) for name in stages.names]
     note = "files were read before, so the disk's cache is warm"
     return Table(f"cold start, median of {options.starts}", ["stage", "ms"], rows, [note])
-
-
-def _server(avatars_dir: Path, options: configargparse.Namespace, folder: Path) -> Server:
-    wanted = configargparse.Namespace(avatar=options.name, avatars_dir=avatars_dir, device="cpu")
-    return Server(wanted, folder)
 
 
 def imports_table(avatars_dir: Path, options: configargparse.Namespace) -> Table:

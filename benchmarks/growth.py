@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import configargparse
 
+from benchmarks.lateness import Listener, p95
 from benchmarks.material import (
     FEATURES_BYTES,
     JPEG_QUALITY,
@@ -40,26 +40,8 @@ from services.streaming.jpeg import encode_jpeg
 from services.types import VideoFrame
 from services.video_writer import write_video
 
-_FRAME_S: Final = 1 / FPS
 _LOOK_EVERY: Final = FPS  # at the memory, in frames
 _KEPT: Final = 2  # avatars that the budget of the LRU table holds
-
-
-@dataclass(slots=True)
-class Listener:
-    """When the frames of one session came, in seconds of the same clock."""
-
-    asked_s: float = 0.0
-    came_s: list[float] = field(default_factory=list)
-
-    @property
-    def late_ms(self) -> list[float]:
-        """How late every frame is for a player that began with the first one."""
-        return [max(0.0, came - self.came_s[0] - i * _FRAME_S) * 1e3 for i, came in enumerate(self.came_s)]
-
-    @property
-    def fps(self) -> float:
-        return len(self.came_s) / (self.came_s[-1] - self.asked_s)
 
 
 def listen(model: LoadedAvatar, frames: int, listener: Listener, start: threading.Barrier, start_frame: int) -> None:
@@ -96,16 +78,12 @@ def sessions_table(model: LoadedAvatar, counts: list[int], seconds: float) -> Ta
         late_ms = [ms for listener in listeners for ms in listener.late_ms]
         first_ms = max(listener.came_s[0] - listener.asked_s for listener in listeners) * 1e3
         rows.append(
-            (count, made, min(fps), max(fps), made / wall_s, 1e3 * cpu_s / made, first_ms, _p95(late_ms), max(late_ms))
+            (count, made, min(fps), max(fps), made / wall_s, 1e3 * cpu_s / made, first_ms, p95(late_ms), max(late_ms))
         )
     columns = ["sessions", "frames", "slowest fps", "fastest fps", "all fps", "CPU ms/frame", "last first frame ms"]
     columns += ["late p95 ms", "late most ms"]
     note = "as fast as they go, to JPEG; lateness against a 40 ms clock that starts at a session's first frame"
     return Table("sessions side by side in one process", columns, rows, [note])
-
-
-def _p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
 
 
 def lengths_table(model: LoadedAvatar, lengths_s: list[float]) -> Table:

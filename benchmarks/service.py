@@ -1,108 +1,223 @@
-"""How fast the server answers: `python -m benchmarks.service --avatar NAME`.
+"""How fast the server answers, and how steadily: `python -m benchmarks.service --name NAME --size 720x720`.
 
-Starts `api.py` on a free port in a process of its own and measures as a client does: cold start, first byte, first
-and last frame of a short and a long text, `/health` while frames are made, and streams side by side.
+Starts `api.py` on a free port in a process of its own and measures as a client does: the start, first byte, first and
+last frame of a short and a long text, then streams side by side: when every frame of each came, `/health` meanwhile,
+and what the server needed for them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import configargparse
 
-from benchmarks.table import report
+from benchmarks.lateness import Listener, p95
+from benchmarks.material import base_parser, sized_avatars
+from benchmarks.table import Cell, Table, report_all
+from services.avatar import open_avatar
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-_SENTENCE: Final = "The quick brown fox jumps over the lazy dog today."
-_STREAMS: Final = (1, 2, 4)
+_NINE: Final = ("The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog")
 _START_WITHIN_S: Final = 120.0
+_LONG_ENOUGH_S: Final = 20.0  # of speech, to say something about steadiness
+_NOT_KNOWN: Final = "not known"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """When what came, in seconds from the request."""
+    """When what came of an utterance."""
 
-    first_byte_s: float
-    first_frame_s: float
-    last_frame_s: float
-    frames: int
+    first_byte_s: float  # from the request
+    frames: Listener
+
+    def row(self) -> tuple[Cell, ...]:
+        """The numbers of a text that is said alone."""
+        asked_s, came_s = self.frames.asked_s, self.frames.came_s
+        fps, first_ms = self.frames.fps, (came_s[0] - asked_s) * 1e3
+        return self.first_byte_s * 1e3, first_ms, came_s[-1] - asked_s, len(came_s), fps, 25 / fps
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = configargparse.ArgParser(description=__doc__.split("\n")[0])
-    parser.add("--avatar", default="demo", help="the avatar")
-    parser.add("--avatars_dir", type=Path, default=Path("avatars"))
+    parser = base_parser(__doc__.split("\n")[0])
     parser.add("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add("--words", type=int, nargs=2, default=[10, 100], help="lengths of the two texts that are said alone")
-    parser.add("--side_by_side_words", type=int, default=40, help="length of those that are said side by side")
-    parser.add("--json", type=Path, help="write the numbers here as well")
+    parser.add("--words", type=int, nargs="*", default=[10, 100], help="lengths of the texts that are said alone")
+    parser.add("--streams", type=int, nargs="*", default=[1, 2, 4], help="how many are served side by side")
+    parser.add("--stream_words", type=int, default=100, help="length of the text of each of these")
     options = parser.parse_args(arguments)
-    columns = ["what", "first byte ms", "first frame ms", "last frame s", "frames", "fps", "RTF"]
-    rows: list[tuple[str | float, ...]] = []
-    with tempfile.TemporaryDirectory() as folder, Server(options, Path(folder)) as server:
-        rows.append(("page answers after the start", server.alive_s * 1e3, "", "", "", "", ""))
-        rows.append(("ready after the start", server.ready_s * 1e3, "", "", "", "", ""))
-        for words in options.words:
-            text = _text(words)
-            for state in ("cold", "warm"):  # cold: this sentence was not said before; its template frames neither
-                reply = server.say(f"{text} {state}.")
-                rows.append((f"{words} words, {state}", *_numbers(reply)))
-        for count in _STREAMS:
-            replies, health_s = server.side_by_side(count, options.side_by_side_words)
-            for number, reply in enumerate(replies, start=1):
-                rows.append((f"{count} at a time, stream {number}", *_numbers(reply)))
-            rows.append((f"{count} at a time, /health median", statistics.median(health_s) * 1e3, "", "", "", "", ""))
-            rows.append((f"{count} at a time, /health slowest", max(health_s) * 1e3, "", "", "", "", ""))
-    report(f"{options.avatar}, {server.speaks}", columns, rows, options.json)
+    with served(options) as (server, frames):
+        tables = [_alone(server, options.words)]
+        if options.streams:
+            tables += side_by_side_tables(server, options.streams, options.stream_words, frames)
+        size = "" if options.size is None else f" at {options.size[0]}x{options.size[1]} px"
+        title = f"{options.name}{size}, {server.speaks}"
+    tables[0] = Table(f"{title}: {tables[0].title}", tables[0].columns, tables[0].rows, tables[0].notes)
+    report_all(tables, options.json)
     return 0
 
 
-def _text(words: int) -> str:
-    ten = _SENTENCE.split()
-    return " ".join((ten * -(-words // len(ten)))[:words])
+@contextmanager
+def served(options: configargparse.Namespace) -> Iterator[tuple[Server, int]]:
+    """A running server of the avatar at the wanted size, and the number of its template frames."""
+    settings = {
+        "MODELS__DEVICE": options.device,
+        "MODELS__THREADS": str(options.threads),
+        "MODELS__RUNTIME": options.runtime,
+        "LIMITS__SESSIONS": str(max([1, *options.streams])),
+    }
+    with sized_avatars(options) as avatars_dir, tempfile.TemporaryDirectory() as folder:
+        frames = open_avatar(avatars_dir, options.name).manifest.frames
+        with Server(avatars_dir, options.name, Path(folder), settings) as server:
+            yield server, frames
 
 
-def _numbers(reply: Reply) -> tuple[str | float, ...]:
-    fps = reply.frames / reply.last_frame_s
-    return (
-        reply.first_byte_s * 1e3, reply.first_frame_s * 1e3, reply.last_frame_s, reply.frames, fps, 25 / fps,
-    )  # fmt: skip
+def _alone(server: Server, lengths: list[int]) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        ("page answers after the start", server.alive_s * 1e3, *[""] * 5),
+        ("ready after the start", server.ready_s * 1e3, *[""] * 5),
+    ]
+    for number, words in enumerate(lengths, start=1):
+        text = text_of(words, 100 * number)
+        rows += [(f"{words} words, {state}", *server.say(text).row()) for state in ("cold", "warm")]
+    columns = ["what", "first byte ms", "first frame ms", "last frame s", "frames", "fps", "RTF"]
+    return Table("one at a time", columns, rows, ["cold: nothing of this text was said before; warm: all of it"])
 
 
-class Server:
+def side_by_side_tables(client: Client, counts: list[int], words: int, template_frames: int) -> list[Table]:
+    """What every listener got, and what the server needed."""
+    heard: list[tuple[Cell, ...]] = []
+    needed: list[tuple[Cell, ...]] = []
+    shortest_s = float("inf")
+    for count in counts:
+        before_s, started = client.processor_s(), time.perf_counter()
+        listeners, health_ms = client.side_by_side(count, words, template_frames)
+        wall_s, after_s = time.perf_counter() - started, client.processor_s()
+        for number, listener in enumerate(listeners, start=1):
+            late_ms, first_ms = listener.late_ms, (listener.came_s[0] - listener.asked_s) * 1e3
+            lateness = (statistics.median(late_ms), p95(late_ms), max(late_ms))
+            heard.append((count, number, listener.speech_s, first_ms, listener.fps, *lateness))
+        speech_s = sum(listener.speech_s for listener in listeners)
+        shortest_s = min(shortest_s, *(listener.speech_s for listener in listeners))
+        per_s: Cell = _NOT_KNOWN if before_s is None or after_s is None else (after_s - before_s) / speech_s
+        peak_mb = client.peak_mb()
+        memory: Cell = _NOT_KNOWN if peak_mb is None else peak_mb
+        slowest_ms = max(health_ms)
+        needed.append((count, 25 * speech_s / wall_s, per_s, memory, statistics.median(health_ms), slowest_ms))
+    notes = ["lateness against a player that shows frame k 40 k ms after the first; as fast as they go, to JPEG"]
+    if shortest_s < _LONG_ENOUGH_S:
+        notes.append(f"only {shortest_s:.1f} s of speech: too short to say something about lateness")
+    columns = ["streams", "stream", "speech s", "first frame ms", "fps", "late p50 ms", "late p95 ms", "late most ms"]
+    costs = ["streams", "all fps", "CPU s per speech s", "peak MB so far", "/health median ms", "/health slowest ms"]
+    note = "of the server's process, the voice's programs included; the peak since its start"
+    return [Table("side by side", columns, heard, notes), Table("what that takes", costs, needed, [note])]
+
+
+def text_of(words: int, first_number: int) -> str:
+    """So many words, in sentences of ten that end with numbers of their own: the server remembers what it said."""
+    sentences = -(-words // (len(_NINE) + 1))
+    said = [word for k in range(sentences) for word in (*_NINE, f"{first_number + k}.")]
+    return " ".join(said[:words]).rstrip(".") + "."
+
+
+class Client:
+    """Asks a running server, and looks at its process from outside."""
+
+    def __init__(self, address: str, pid: int) -> None:
+        self.address = address
+        self._pid = pid
+
+    def say(self, text: str, start_frame: int = 0) -> Reply:
+        """One utterance as NDJSON."""
+        query = urllib.parse.urlencode({"text": text, "start_frame": start_frame})
+        listener = Listener(asked_s=time.perf_counter())
+        first_byte_s = 0.0
+        with urllib.request.urlopen(f"{self.address}/generate?{query}") as answer:
+            for line in answer:
+                now_s = time.perf_counter()
+                first_byte_s = first_byte_s or now_s - listener.asked_s
+                if line.startswith(b'{"type":"frame"'):
+                    listener.came_s.append(now_s)
+        if not listener.came_s:
+            raise SystemExit(f"no frame came for {text!r}")
+        return Reply(first_byte_s, listener)
+
+    def side_by_side(self, count: int, words: int, template_frames: int) -> tuple[list[Listener], list[float]]:
+        """Several utterances at a time, spread over the template, and how many ms /health takes meanwhile."""
+        health_ms: list[float] = []
+        with ThreadPoolExecutor(count) as threads:
+            sessions = [
+                threads.submit(self.say, text_of(words, 1000 * count + 100 * n), template_frames * n // count)
+                for n in range(count)
+            ]
+            while not health_ms or not all(session.done() for session in sessions):
+                started = time.perf_counter()
+                urllib.request.urlopen(f"{self.address}/health").read()
+                health_ms.append((time.perf_counter() - started) * 1e3)
+                time.sleep(0.05)
+        return [session.result().frames for session in sessions], health_ms
+
+    def processor_s(self) -> float | None:
+        """Processor time until now, that of programs it started and waited for included; None where nobody says."""
+        try:
+            status = Path(f"/proc/{self._pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        ticks = status.rpartition(")")[2].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    def peak_mb(self) -> float | None:
+        """The most memory that the process ever had; None where nobody says."""
+        try:
+            status = Path(f"/proc/{self._pid}/status").read_text(encoding="utf-8")
+        except OSError:
+            return None
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        return None if found is None else int(found[1]) * 1024 / 1e6
+
+
+class Server(Client):
     """`api.py` in a process of its own."""
 
-    def __init__(self, options: configargparse.Namespace, folder: Path) -> None:
+    def __init__(self, avatars_dir: Path, name: str, folder: Path, settings: dict[str, str] | None = None) -> None:
+        """Start it.
+
+        Args:
+            avatars_dir: folder of the avatars.
+            name: the avatar that it gets ready.
+            folder: for what it remembers.
+            settings: further ones, by name, without the prefix.
+        """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{port}"
-        settings = {
-            "MODELS__AVATARS_DIR": str(options.avatars_dir.resolve()),
-            "MODELS__DEFAULT_AVATAR": options.avatar,
-            "MODELS__DEVICE": options.device,
-            "LIMITS__SESSIONS": str(max(_STREAMS)),
+        chosen = {
+            "MODELS__AVATARS_DIR": str(avatars_dir.resolve()),
+            "MODELS__DEFAULT_AVATAR": name,
             "TTS__CACHE_DIR": str(folder / "speech"),
             "SERVER__LOG_LEVEL": "warning",
+            **(settings or {}),
         }
-        environment = {**os.environ, **{f"AVATAR328_{name}": value for name, value in settings.items()}}
+        environment = {**os.environ, **{f"AVATAR328_{key}": value for key, value in chosen.items()}}
         self._started = time.perf_counter()
         self._process = subprocess.Popen([sys.executable, "api.py", "--port", str(port)], cwd=_ROOT, env=environment)
+        super().__init__(f"http://127.0.0.1:{port}", self._process.pid)
         self.alive_s = self.ready_s = 0.0
         self.speaks = ""
 
@@ -130,39 +245,6 @@ class Server:
             time.sleep(0.01)
         self._process.terminate()
         raise SystemExit(f"the server did not get ready: {answer}")
-
-    def say(self, text: str, start_frame: int = 0) -> Reply:
-        """One utterance as NDJSON."""
-        query = urllib.parse.urlencode({"text": text, "start_frame": start_frame})
-        started = time.perf_counter()
-        first_byte_s = first_frame_s = 0.0
-        frames = 0
-        with urllib.request.urlopen(f"{self.address}/generate?{query}") as answer:
-            for line in answer:
-                now_s = time.perf_counter() - started
-                first_byte_s = first_byte_s or now_s
-                if line.startswith(b'{"type":"frame"'):
-                    first_frame_s = first_frame_s or now_s
-                    last_frame_s = now_s
-                    frames += 1
-        return Reply(first_byte_s, first_frame_s, last_frame_s, frames)
-
-    def side_by_side(self, count: int, words: int) -> tuple[list[Reply], list[float]]:
-        """Several utterances at a time, and how long /health takes meanwhile."""
-        replies: list[Reply] = []
-        threads = [
-            threading.Thread(target=lambda number=number: replies.append(self.say(f"{_text(words)} {count} {number}.")))
-            for number in range(count)
-        ]
-        for thread in threads:
-            thread.start()
-        health_s = []
-        while any(thread.is_alive() for thread in threads):
-            started = time.perf_counter()
-            urllib.request.urlopen(f"{self.address}/health").read()
-            health_s.append(time.perf_counter() - started)
-            time.sleep(0.05)
-        return replies, health_s
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from data_prep.recipe_328 import CHIN_Y, CROP_PX, SUBNASALE_XY
 
@@ -106,6 +105,8 @@ def steady_affines(
         motion_T23: how the face moved from the frame before to this one, frame px; NaN where unknown, where the
             landmarks are trusted.
     """
+    from scipy.ndimage import gaussian_filter1d  # here: a server only crops, and SciPy was a quarter of its imports
+
     steady = np.zeros_like(affine_T23)
     for start, stop in valid_runs(valid_T, clips):
         affine = affine_T23[start:stop].astype(np.float64)

@@ -25,6 +25,7 @@ from services.streaming.pump import Pump
 from services.streaming.session import SessionRequest, run_session
 from services.streaming.slots import Slots
 from services.streaming.upload import UploadFeed, kept_upload
+from services.streaming.wav import spoken_wav
 from services.template import turning_frames
 from services.types import AvatarModel, ModelProvider, TTSService
 
@@ -157,9 +158,32 @@ class AnimationService:
         except BaseException:  # no thread can be started
             self._ended()
             raise
+        self._watch_over(pump)
+        return pump
+
+    def speech(self, text: str, voice: str | None, speed: float) -> Pump[bytes]:
+        """A text as a WAV file, in one piece, made in a thread; it takes a place until the voice has stopped.
+
+        Raises:
+            TextRejectedError, VoiceNotFoundError: see services.types.TTSService.
+            BusyError: there is no place.
+        """
+        self._tts.check(text, voice, speed)
+        self.slots.take()
+        try:
+            left = threading.Event()
+            wav = spoken_wav(self._tts.synthesize(text, voice, speed, left))
+            pump = Pump(wav, 1, "speech file", None, self.slots.give_back, left.set)
+        except BaseException:  # no thread can be started
+            self.slots.give_back()
+            raise
+        self._watch_over(pump)
+        return pump
+
+    def _watch_over(self, pump: Pump[bytes]) -> None:
+        """It is closed with the service."""
         with self._changing:
             self._running = [*(other for other in self._running if not other.ended), pump]
-        return pump
 
     def _ended(self) -> None:
         self._metrics.sessions.dec()

@@ -13,7 +13,7 @@ import threading
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import av
 import numpy as np
@@ -23,6 +23,8 @@ from data_prep.colour import decode_rgb
 from data_prep.recipe_328 import FPS
 from services.byte_cache import ByteCache
 from services.errors import BrokenAvatarError, TemplateRangeError
+
+_Kind = Literal["picture", "group"]  # RGB, by frame; decoded, by group of pictures
 
 _TURN_WITHIN: Final = 2 * FPS  # the walk turns in the first and the last two seconds...
 _TURN_WITHIN_SHARE: Final = 0.25  # ...or quarters, if those are shorter
@@ -90,7 +92,8 @@ class TemplateVideo:
 
     A miss decodes the group of pictures the frame belongs to, so that walking backwards costs one decoded
     picture per frame, like walking forwards. Pictures wait as the decoder gave them (half the bytes of RGB)
-    and become RGB one by one.
+    and become RGB one by one. Both kinds share the budget, what was used last stays: every session needs the group it
+    walks in, or it would decode a group for every frame, and RGB pictures fill the room that is left.
     """
 
     def __init__(self, path: Path, frames: int, width: int, height: int, cache_bytes: int) -> None:
@@ -107,8 +110,7 @@ class TemplateVideo:
         """
         self._path = path
         self._picture_bytes = width * height * 3
-        self._rgb: ByteCache[int, NDArray[np.uint8]] = ByteCache(cache_bytes // 2)
-        self._groups: ByteCache[int, list[av.VideoFrame]] = ByteCache(cache_bytes // 2)
+        self._kept: ByteCache[tuple[_Kind, int], NDArray[np.uint8] | list[av.VideoFrame]] = ByteCache(cache_bytes)
         self._lock = threading.Lock()
         try:
             self._container = av.open(str(path))
@@ -135,18 +137,18 @@ class TemplateVideo:
             BrokenAvatarError: its group of pictures cannot be decoded.
         """
         with self._lock:
-            picture = self._rgb.get(index)
-            if picture is None:
+            picture = self._kept.get(("picture", index))
+            if not isinstance(picture, np.ndarray):
                 group = bisect_right(self._group_starts, index) - 1
                 picture = decode_rgb(self._decoded_group(group)[index - self._group_starts[group]])
-                self._rgb.put(index, picture, picture.nbytes)
+                self._kept.put(("picture", index), picture, picture.nbytes)
         return picture.copy()
 
     def _decoded_group(self, group: int) -> list[av.VideoFrame]:
-        pictures = self._groups.get(group)
-        if pictures is None:
+        pictures = self._kept.get(("group", group))
+        if not isinstance(pictures, list):
             pictures = self._decode_group(group)
-            self._groups.put(group, pictures, len(pictures) * self._picture_bytes // 2)
+            self._kept.put(("group", group), pictures, len(pictures) * self._picture_bytes // 2)
         return pictures
 
     def _decode_group(self, group: int) -> list[av.VideoFrame]:

@@ -1,4 +1,4 @@
-"""Makes recordings for the tests of preparation: pictures and sound with chosen time stamps, in any container.
+"""Makes recordings with chosen time stamps, in any container, and reads what was written.
 
 Axes: H W C image, S audio samples.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
+
+from data_prep.colour import decode_rgb
 
 RATE_HZ = 48_000
 TICK = Fraction(1, 90_000)
@@ -82,3 +84,23 @@ def read_pictures(path: Path) -> list[NDArray[np.uint8]]:
     """All pictures of a file as RGB, by PyAV's own conversion."""
     with av.open(str(path)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def decoded(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[str, object]]:
+    """Pictures (H, W, 3), sound (C, S) and what the file says of itself."""
+    with av.open(str(path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        facts = {
+            "video_s": video.duration * video.time_base,
+            "audio_s": audio.duration * audio.time_base,
+            "rate_hz": audio.rate,
+            "codecs": (video.codec_context.name, audio.codec_context.name),
+            "pixels": video.codec_context.pix_fmt,
+            "colour": (video.codec_context.colorspace, video.codec_context.color_range),
+        }
+        pictures = [decode_rgb(frame) for frame in container.decode(video)]
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+        start = round(frames[0].pts * frames[0].time_base * frames[0].sample_rate)
+        sound = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    return pictures, sound[:, max(0, -start) :], facts

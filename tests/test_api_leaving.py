@@ -93,3 +93,33 @@ def test_the_header_names_the_voice_that_took_over(toy_avatars: Path, toy_servic
         assert kept == []  # its key names the other voice
         assert client.get("/generate", params=wish).headers["x-cache"] == "miss"
         assert client.get("/generate", params=wish).headers["x-cache"] == "hit"
+
+
+@pytest.mark.parametrize("sentences_at_once", [0, 1], ids=["before the first sound", "between two sentences"])
+def test_a_client_that_leaves_before_its_wav_is_whole_stops_the_voice(
+    http: httpx.Client, toy_avatars: Path, toy_services: Services, tmp_path: Path, sentences_at_once: int
+) -> None:
+    engine = SlowEngine(sentences_at_once=sentences_at_once + 1)  # one is the warm-up
+    settings = settings_for(toy_avatars, tmp_path, limits={"sessions": 1})
+    app = app_for(settings, toy_services, tts=SpeechService([engine]))
+    slots = app.state.parts.animations.slots
+    with served(app) as address:
+        with pytest.raises(httpx.ReadTimeout):
+            http.get(f"{address}/get-tts-audio", params={"text": "First sentence. Second sentence."}, timeout=0.5)
+        assert engine.working.wait(10)
+        wait_for(lambda: slots.free == 1)
+        assert engine.stopped.wait(5)  # by itself it would be silent for half a minute
+        wait_for(lambda: not [t.name for t in threading.enumerate() if t.name in ("speech file", "speech")])
+
+
+def test_a_server_that_stops_ends_a_wav_in_the_making(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    engine = SlowEngine(sentences_at_once=1)
+    app = app_for(settings_for(toy_avatars, tmp_path), toy_services, tts=SpeechService([engine]))
+    animations = app.state.parts.animations
+    with client_of(app):
+        animations.speech("First sentence.", None, 1.0)
+        assert engine.working.wait(10)
+    assert engine.stopped.wait(5)
+    assert animations.slots.used == 0

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import first_frame, growth, peer, per_frame
+from benchmarks import first_frame, growth, peer, per_frame, service
+from benchmarks.lateness import Listener
 from benchmarks.macs import count_gmac
 from benchmarks.material import write_scaled_avatar
 from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
@@ -105,9 +111,87 @@ def test_growth(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
 
 
 def test_lateness_is_counted_from_the_first_frame() -> None:
-    listener = growth.Listener(asked_s=9.0, came_s=[10.0, 10.02, 10.2])
+    listener = Listener(asked_s=9.0, came_s=[10.0, 10.02, 10.2])
     assert listener.late_ms == pytest.approx([0, 0, 120])
     assert listener.fps == pytest.approx(3 / 1.2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(shutil.which(voice) for voice in ("flite", "espeak-ng")), reason="nothing can speak here")
+def test_service(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ["--runtime", "onnxruntime", "--size", "128x96", "--words", "3", "--streams", "2", "--stream_words", "4"]
+    document = _run(service, toy_avatars, tmp_path / "a.json", *options)
+    alone, heard, needed = (_table(document, number) for number in range(3))
+    assert "128x96 px" in document["tables"][0]["title"]
+    assert [row["what"] for row in alone[2:]] == ["3 words, cold", "3 words, warm"]
+    assert alone[2]["frames"] == alone[3]["frames"] > 0
+    assert 0 < alone[0]["first byte ms"] <= alone[1]["first byte ms"]  # alive before ready
+    assert [(row["streams"], row["stream"]) for row in heard] == [(2, 1), (2, 2)]
+    for row in heard:
+        assert 0 <= row["late p50 ms"] <= row["late p95 ms"] <= row["late most ms"]
+        assert row["speech s"] == pytest.approx(round(row["speech s"] * 25) / 25)
+    assert "too short" in document["tables"][1]["notes"][-1]
+    cost = needed[0]
+    assert 0 < cost["/health median ms"] <= cost["/health slowest ms"]
+    if Path("/proc/self/stat").exists():
+        assert 0 < cost["CPU s per speech s"] < 1000
+        assert 20 < cost["peak MB so far"] < 20_000
+
+
+class _Stutter(BaseHTTPRequestHandler):
+    """Ten frames, the last five half a second after the first five."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        if self.path.startswith("/generate"):
+            self.wfile.write(b'{"type":"header"}\n' + 5 * b'{"type":"frame"}\n')
+            time.sleep(0.5)
+            self.wfile.write(5 * b'{"type":"frame"}\n' + b'{"type":"end"}\n')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_that_stutters_is_found_out() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Stutter) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        try:
+            client = service.Client(f"http://127.0.0.1:{http.server_address[1]}", os.getpid())
+            heard, needed = service.side_by_side_tables(client, [1, 2], 10, 60)
+        finally:
+            http.shutdown()
+            thread.join()
+    rows = [dict(zip(heard.columns, row, strict=True)) for row in heard.rows]
+    assert [(row["streams"], row["stream"]) for row in rows] == [(1, 1), (2, 1), (2, 2)]
+    for row in rows:
+        assert row["speech s"] == pytest.approx(0.4)
+        assert row["fps"] < 20
+        assert row["late p50 ms"] >= 0.5 * (500 - 9 * 40)  # between frame 4, in time, and frame 9
+        assert row["late most ms"] >= 500 - 5 * 40  # frame 5
+        assert row["late p50 ms"] < row["late p95 ms"] <= row["late most ms"]
+    assert "too short" in heard.notes[-1]
+    for cost in (dict(zip(needed.columns, row, strict=True)) for row in needed.rows):
+        assert cost["all fps"] < 20 * cost["streams"]
+        if Path("/proc/self/stat").exists():
+            assert cost["CPU s per speech s"] >= 0
+            assert cost["peak MB so far"] >= growth.resident_mb() * 0.5
+
+
+def test_what_the_system_does_not_say_is_not_known() -> None:
+    gone = service.Client("http://127.0.0.1:9", pid=2**22 + 1)  # above the highest number of a process
+    assert gone.processor_s() is None
+    assert gone.peak_mb() is None
+
+
+def test_texts_of_the_service_benchmark_are_not_remembered() -> None:
+    text = service.text_of(25, 100)
+    assert text.split()[9:20:10] == ["100.", "101."]
+    assert len(text.split()) == 25
+    assert text.endswith(" jumps.")
+    sentences = {sentence for number in (100, 200, 1000) for sentence in service.text_of(100, number).split(".")}
+    assert len(sentences) == 30 + 1  # none twice; the empty one after the last full stop
 
 
 @pytest.mark.slow

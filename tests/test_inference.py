@@ -16,14 +16,11 @@ import numpy as np
 import pytest
 
 from data_prep.audio import load_audio
-from data_prep.colour import decode_rgb
 from inference_328 import main
 from services.avatar_manifest import seal_avatar
 from services.container import Services
-from services.errors import VideoWriteError
-from services.types import VideoFrame
-from services.video_writer import SoundTrack, original_sound, write_video
 from tests.conftest import REPOSITORY
+from tests.media import decoded
 from tests.toy_avatar import NAME, SIZE, toy_avatars, toy_facts, toy_services  # noqa: F401
 
 # ruff: noqa: F811
@@ -43,26 +40,6 @@ def write_beep(path: Path, rate_hz: int = 44_100, channels: int = 2, duration_s:
         file.setframerate(rate_hz)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
     return path
-
-
-def decoded(path: Path) -> tuple[list[np.ndarray], np.ndarray, dict[str, object]]:
-    """Pictures (H, W, 3), sound (C, S) and what the file says of itself."""
-    with av.open(str(path)) as container:
-        video, audio = container.streams.video[0], container.streams.audio[0]
-        facts = {
-            "video_s": video.duration * video.time_base,
-            "audio_s": audio.duration * audio.time_base,
-            "rate_hz": audio.rate,
-            "codecs": (video.codec_context.name, audio.codec_context.name),
-            "pixels": video.codec_context.pix_fmt,
-            "colour": (video.codec_context.colorspace, video.codec_context.color_range),
-        }
-        pictures = [decode_rgb(frame) for frame in container.decode(video)]
-    with av.open(str(path)) as container:
-        frames = list(container.decode(audio=0))
-        start = round(frames[0].pts * frames[0].time_base * frames[0].sample_rate)
-        sound = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
-    return pictures, sound[:, max(0, -start) :], facts
 
 
 def box_order(path: Path) -> list[str]:
@@ -231,23 +208,6 @@ def test_the_recording_itself_is_never_overwritten(
     assert video.read_bytes() == presenter_video.read_bytes()
 
 
-def frames_until(error: BaseException | None, count: int) -> Iterator[VideoFrame]:
-    for i in range(count):
-        yield VideoFrame(i, np.full((SIZE, SIZE, 3), i, np.uint8), np.zeros(640, np.float32), 0, 0.0)
-    if error is not None:
-        raise error
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a fault")])
-def test_an_interrupted_result_is_removed_and_the_old_one_stays(tmp_path: Path, error: BaseException) -> None:
-    path = tmp_path / "out.mp4"
-    path.write_bytes(b"the old one")
-    with pytest.raises(type(error)):
-        write_video(path, frames_until(error, 60), SIZE, SIZE, None)
-    assert list(tmp_path.iterdir()) == [path]
-    assert path.read_bytes() == b"the old one"
-
-
 def test_ctrl_c_ends_with_130(toy_avatars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> Iterator[np.ndarray]:
         yield np.zeros(16_000, np.float32)
@@ -256,79 +216,6 @@ def test_ctrl_c_ends_with_130(toy_avatars: Path, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("inference_328.iter_audio", interrupted)
     assert infer(toy_avatars, write_beep(tmp_path / "a.wav"), out=tmp_path / "new" / "out.mp4") == 130
     assert list((tmp_path / "new").iterdir()) == []
-
-
-def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(VideoWriteError, match="cannot be written"):
-        write_video(tmp_path / "file" / "out.mp4", frames_until(None, 2), SIZE, SIZE, None)
-
-
-def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
-    """In a process that may write 200 kB: for the writer the same as a disk with so much room."""
-    program = """
-import resource, signal, sys
-from pathlib import Path
-import numpy as np
-from services.errors import VideoWriteError
-from services.types import VideoFrame
-from services.video_writer import write_video
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-noise = np.random.default_rng(0).integers(0, 255, (60, 256, 256, 3), dtype=np.uint8)
-frames = (VideoFrame(i, noise[i], np.zeros(640, np.float32), 0, 0.0) for i in range(60))
-try:
-    write_video(Path(sys.argv[1]), frames, 256, 256, None)
-except VideoWriteError as error:
-    sys.exit(str(error))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "out.mp4")],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "out.mp4 cannot be written" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_a_file_the_frames_own_sound_is_written(tmp_path: Path) -> None:
-    tone = 0.5 * np.sin(2 * np.pi * 400 * np.arange(25 * 640) / 16_000).astype(np.float32)
-    frames = (
-        VideoFrame(i, np.full((SIZE, SIZE, 3), 9 * i, np.uint8), tone[640 * i : 640 * (i + 1)], 0, 1.0)
-        for i in range(25)
-    )
-    assert write_video(tmp_path / "out.mp4", frames, SIZE, SIZE, None) == 25
-    pictures, sound, facts = decoded(tmp_path / "out.mp4")
-    assert (facts["rate_hz"], facts["video_s"], facts["audio_s"]) == (16_000, 1, 1)
-    assert [round(float(picture.mean()) / 9) for picture in pictures] == list(range(25))
-    assert np.abs(sound[0, 2000:14_000] - tone[2000:14_000]).max() < 0.05  # in phase: not shifted by a single sample
-
-
-def test_sound_is_read_piece_by_piece(tmp_path: Path) -> None:
-    """However long the recording: the writer takes 40 ms at a time, the source gives blocks when asked."""
-    taken = 0
-
-    def blocks() -> Iterator[np.ndarray]:
-        nonlocal taken
-        while True:
-            taken += 1024
-            yield np.zeros((1, 1024), np.float32)
-
-    def frames() -> Iterator[VideoFrame]:
-        for frame in frames_until(None, 40):
-            assert taken < 1920 * frame.index + 1024
-            yield frame
-
-    write_video(tmp_path / "out.mp4", frames(), SIZE, SIZE, SoundTrack(48_000, 1, None, blocks()))
-    assert taken >= 40 * 1920
-
-
-def test_original_sound_starts_where_the_networks_sound_starts(presenter_video: Path) -> None:
-    track = original_sound(presenter_video)
-    sound = np.concatenate(list(track.blocks), axis=1)
-    assert (track.rate_hz, track.channels) == (16_000, 1)
-    np.testing.assert_allclose(sound[0], load_audio(presenter_video), atol=1e-6)
 
 
 def test_serving_runs_without_torch(toy_avatars: Path, tmp_path: Path) -> None:

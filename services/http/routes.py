@@ -77,15 +77,15 @@ async def generate_from_audio(
 
 
 @router.get("/get-tts-audio", responses=openapi.SPEECH, response_class=Response, tags=["animation"])
-def get_tts_audio(
+async def get_tts_audio(
+    request: Request,
     animations: Animations,
-    tts: Tts,
     text: Annotated[schemas.Text, Query()],
     voice: Annotated[schemas.VoiceName, Query()] = None,
     speed: Annotated[schemas.Speed, Query()] = 1.0,
 ) -> Response:
     """The speech alone, as WAV."""
-    return spoken_wav(animations, tts, text, voice, speed)
+    return await spoken_wav(request, animations, text, voice, speed)
 
 
 @router.get("/avatars", responses=openapi.PLAIN, tags=["avatars"])

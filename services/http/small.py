@@ -1,24 +1,18 @@
-"""Answers that are whole before they are sent: a still picture, speech as WAV, metrics.
-
-Axes: S audio samples.
-"""
+"""Answers that are whole before they are sent: a still picture, speech as WAV, metrics."""
 
 from __future__ import annotations
 
-import io
-import wave
-from itertools import chain
 from typing import Final
 
 from fastapi import Request
 from prometheus_client import generate_latest
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from services.animation_service import AnimationService
 from services.avatar_manifest import POSTER_FILE
+from services.http.streams import LEFT, pumped_whole
 from services.metrics import ServiceMetrics
-from services.streaming.ndjson import pcm_s16le
-from services.types import TTSService
 
 _PROMETHEUS: Final = "text/plain; version=0.0.4"
 
@@ -33,21 +27,16 @@ def poster(request: Request, animations: AnimationService, avatar: str) -> Respo
     return Response((opened.folder / POSTER_FILE).read_bytes(), headers=headers, media_type="image/jpeg")
 
 
-def spoken_wav(animations: AnimationService, tts: TTSService, text: str, voice: str | None, speed: float) -> Response:
-    """A text as a WAV file."""
-    tts.check(text, voice, speed)
-    with animations.slots:
-        buffer = io.BytesIO()
-        chunks = tts.synthesize(text, voice, speed)
-        first = next(chunks)  # before the file: one that is closed without a rate raises an error of its own
-        with wave.open(buffer, "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(first.sample_rate_hz)
-            for chunk in chain([first], chunks):
-                file.writeframes(pcm_s16le(chunk.pcm_S))
+async def spoken_wav(
+    request: Request, animations: AnimationService, text: str, voice: str | None, speed: float
+) -> Response:
+    """A text as a WAV file; a client that leaves before it is whole stops the engine."""
+    pump = await run_in_threadpool(animations.speech, text, voice, speed)
+    wav = await pumped_whole(request, pump)
+    if wav is None:
+        return Response(status_code=LEFT)
     headers = {"Content-Disposition": 'inline; filename="speech.wav"', "Cache-Control": "no-store"}
-    return Response(buffer.getvalue(), headers=headers, media_type="audio/wav")
+    return Response(wav, headers=headers, media_type="audio/wav")
 
 
 def exposition(metrics: ServiceMetrics) -> Response:

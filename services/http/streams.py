@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -18,11 +18,12 @@ from services.streaming.fragmented_mp4 import encode_fragmented_mp4
 from services.streaming.ndjson import encode_ndjson, line
 from services.streaming.pump import Pump
 
+T = TypeVar("T")
 Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
 
 logger = logging.getLogger(__name__)
 
-_LEFT: Final = 499  # nobody reads it; in logs it means that the client closed the connection
+LEFT: Final = 499  # nobody reads it; in logs it means that the client closed the connection
 FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": fragmented_mp4.MEDIA_TYPE}
 
 
@@ -60,15 +61,29 @@ async def pumped(request: Request, pump: Pump[bytes], media_type: str, headers: 
     Raises:
         Exception: what the pump's generator raised before its first piece.
     """
-    waiting = asyncio.create_task(_first(pump)), asyncio.create_task(_disconnected(request.receive))
+    first = await _unless_left(request, pump, _first(pump))
+    return Response(status_code=LEFT) if first is None else PumpedResponse(pump, first, media_type, headers)
+
+
+async def pumped_whole(request: Request, pump: Pump[bytes]) -> bytes | None:
+    """Wait for everything; None if the client left before, which closes the pump at once.
+
+    Raises:
+        Exception: what the pump's generator raised.
+    """
+    return await _unless_left(request, pump, _whole(pump))
+
+
+async def _unless_left(request: Request, pump: Pump[bytes], wanted: Coroutine[Any, Any, T]) -> T | None:
+    waiting = asyncio.create_task(wanted), asyncio.create_task(_disconnected(request.receive))
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        first, left = waiting
-        if first.done():
-            return PumpedResponse(pump, first.result(), media_type, headers)
+        made, left = waiting
+        if made.done():
+            return made.result()
         left.result()
         pump.close()
-        return Response(status_code=_LEFT)
+        return None
     except BaseException:
         pump.close()
         raise
@@ -80,6 +95,10 @@ async def pumped(request: Request, pump: Pump[bytes], media_type: str, headers: 
 
 async def _first(pump: Pump[bytes]) -> bytes:
     return await anext(pump)
+
+
+async def _whole(pump: Pump[bytes]) -> bytes:
+    return b"".join([piece async for piece in pump])
 
 
 async def _disconnected(receive: Receive) -> None:
