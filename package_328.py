@@ -7,6 +7,7 @@ avatar of that name is replaced only then.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -15,18 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import configargparse
-import cv2
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328, open_dataset
 from data_prep.names import check_name
-from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, check_recipe, window_samples
-from data_prep.video import iter_rgb
-from data_prep.voice_activity import gate
+from data_prep.recipe_328 import check_recipe
 from evaluation.held_out import evaluate_avatar
 from models.audio_encoder import AudioFrontEnd, LogMel
 from models.checkpoint import load_checkpoint
@@ -35,16 +32,28 @@ from services.avatar_manifest import (
     MANIFEST_FILE,
     POSTER_FILE,
     TRACK_FILE,
+    UNET_DECODER_FILE,
     Consent,
     parse_consent,
     read_manifest,
     seal_avatar,
     write_manifest,
 )
-from services.errors import BrokenAvatarError
-from training.export import export_generator, max_abs_error
+from services.errors import BrokenAvatarError, ModelRuntimeError
+from services.int8_compute import Int8Calibration, write_calibration
+from services.openvino_runtime import OpenVinoRuntime
+from training.export import export_generator, max_abs_error, psnr_db
 from training.generator import Generator
-from training.packaging import LONGEST_TEMPLATE_S, Template, choose_template, copy_frames, template_track
+from training.int8 import InputsOf, held_out_mouth_psnr_db, input_bounds
+from training.packaging import (
+    LONGEST_TEMPLATE_S,
+    Template,
+    choose_template,
+    copy_frames,
+    encoder_inputs,
+    template_track,
+    write_poster,
+)
 from training.references import build_pools
 from training.sound import load_front_end, mel_config
 from training.weights import store_as_int8
@@ -108,7 +117,8 @@ def package(options: configargparse.Namespace) -> Path:
         copy_frames(dataset.frames_path, folder / FRAMES_FILE, template.start, template.stop)
         references = _references(dataset, template)
         np.savez_compressed(folder / TRACK_FILE, allow_pickle=False, **template_track(dataset, template, references))
-        _write_poster(folder, dataset, template)
+        calmest = int(np.argmin(dataset.opening_T[template.start : template.stop]))
+        write_poster(folder / FRAMES_FILE, calmest, folder / POSTER_FILE)
         log.info("exporting to ONNX and comparing with torch")
         errors = _export(checkpoint, dataset, template, references, folder, options.weights)
         manifest = seal_avatar(folder, _facts(options, dataset, checkpoint, template, errors, consent))
@@ -140,7 +150,8 @@ def _export(
     """Export the three graphs; largest absolute error of each against torch on real crops and sound.
 
     The decoder's output are bytes: its error is in levels of 255. Weights stored as int8 add `int8_psnr_db`: how
-    close the whole chain's pictures come to those of the exact weights.
+    close the whole chain's pictures come to those of the exact weights; and `int8_compute_mouth_psnr_db`: how close
+    held-out mouths come to them when the decoder computes in int8 too.
     """
     generator = Generator.from_configs(checkpoint)
     generator.load_state_dict(checkpoint["generator"])
@@ -148,26 +159,38 @@ def _export(
     features = LogMel(mel_config()) if kind == "mel" else load_front_end(kind, str(dataset.manifest["audio_model"]))
     modules = export_generator(generator.unet, AudioFrontEnd(features, generator.audio), folder)
     frames = np.linspace(template.start, template.stop - 1, _CHECKED_FRAMES).round().astype(int)
-    inner = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
-    pictures = np.ascontiguousarray(dataset.crops[frames][:, inner, inner])
-    beside = np.concatenate([dataset.crops[i][inner, inner] for i in references], axis=2)
-    gates = gate(dataset.audio_S)
-    inputs: dict[str, dict[str, NDArray[Any]]] = {
-        "unet_encoder.onnx": {"target_BHWC": pictures, "references_BHWC": np.repeat(beside[None], len(frames), 0)},
-        "audio_encoder.onnx": {
-            "pcm_BS": np.concatenate([window_pcm(dataset.audio_S, int(i), 1, window_samples(kind)) for i in frames]),
-            "gate_B": gates[np.minimum(frames, len(gates) - 1)],
-        },
-    }
+    inputs_of = partial(encoder_inputs, dataset, references, kind)
+    inputs = inputs_of(frames)
     errors: dict[str, float] = {}
     exact = _chain(folder, inputs, modules, errors)
     if weights == "int8":
         for file in modules:
             store_as_int8(folder / file)
         stored = _chain(folder, inputs)
-        errors["int8_psnr_db"] = round(_psnr_db(stored, exact), 1)
+        errors["int8_psnr_db"] = round(psnr_db(stored, exact), 1)
         log.info("  stored as int8: pictures within %.1f dB of the exact ones", errors["int8_psnr_db"])
+        errors |= _calibrate(folder, dataset, inputs_of, modules)
     return errors
+
+
+def _calibrate(
+    folder: Path, dataset: Dataset328, inputs_of: InputsOf, modules: dict[str, torch.nn.Module]
+) -> dict[str, float]:
+    """Write the decoder's int8 calibration; how close the mouths of held-out frames come to the exact ones.
+
+    Nothing where the processor cannot measure it: the avatar then never computes in int8.
+    """
+    runtime = OpenVinoRuntime("int8", os.cpu_count() or 1)
+    if not runtime.computes_int8:
+        log.warning("this processor has no VNNI: the avatar gets no int8 decoder; package it on one that has")
+        return {}
+    path = folder / UNET_DECODER_FILE
+    bounds = input_bounds(dataset, inputs_of, modules)
+    graph = runtime.compile(path, bounds)
+    close_db = round(held_out_mouth_psnr_db(dataset, inputs_of, modules, lambda f: graph.run(f)["patch_BHWC"]), 1)
+    write_calibration(path, Int8Calibration(close_db, bounds))
+    log.info("  computed in int8: held-out mouths within %.1f dB of the exact ones", close_db)
+    return {"int8_compute_mouth_psnr_db": close_db}
 
 
 def _chain(
@@ -186,24 +209,6 @@ def _chain(
             errors[file] = max_abs_error(modules[file], partial(session.run, None), given)
             log.info("  %s: max abs error %.2g", file, errors[file])
     return outputs["patch_BHWC"]
-
-
-def _psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio of two pictures; at most 100."""
-    error = float(np.square(a.astype(np.float64) - b).mean())
-    return 10 * float(np.log10(255**2 / max(error, 255**2 * 1e-10)))
-
-
-def _write_poster(folder: Path, dataset: Dataset328, template: Template) -> None:
-    """The template frame with the most closed mouth."""
-    chosen = int(np.argmin(dataset.opening_T[template.start : template.stop]))
-    for number, picture in enumerate(iter_rgb(folder / FRAMES_FILE)):
-        if number == chosen:
-            cv2.imwrite(
-                str(folder / POSTER_FILE), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]
-            )
-            return
-    raise ValueError(f"{folder / FRAMES_FILE} has fewer than {chosen + 1} frames")
 
 
 def _facts(
@@ -268,7 +273,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
     try:
         folder = package(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModelRuntimeError) as error:
         log.error("error: %s", error)
         return 2
     log.info("avatar ready: %s", folder)

@@ -70,10 +70,10 @@ def first_frame_round(tts: TTSService, model: LoadedAvatar, text: str, new_templ
 def _first_windows(pieces: object, sound: HeardSound, model: LoadedAvatar) -> list[SoundWindow]:
     """What the model computes first: as many frames at a time as it likes, if they have been heard."""
     for piece in pieces:  # type: ignore[attr-defined]
-        batch = [window for _, window in zip(range(model.batch_frames), sound.push(piece), strict=False)]
+        batch = [window for _, window in zip(range(model.first_batch_frames), sound.push(piece), strict=False)]
         if batch:
             return batch
-    return [window for _, window in zip(range(model.batch_frames), sound.finish(), strict=False)]
+    return [window for _, window in zip(range(model.first_batch_frames), sound.finish(), strict=False)]
 
 
 def whole_round(tts: TTSService, model: LoadedAvatar, text: str, stages: Stages) -> None:
@@ -119,7 +119,9 @@ def warm_table(avatars_dir: Path, options: configargparse.Namespace) -> Table:
         f"first frame of {options.name}, {manifest.width}x{manifest.height} px, {threads_of(options)} threads, "
         f"{models['seen'].provider}, {tts.status().default_voice}, median of {options.rounds}"
     )
-    note = f"the networks compute {models['seen'].batch_frames} frames at a time; only the first is pasted and coded"
+    note = (
+        f"the networks compute {models['seen'].first_batch_frames} frames at first; only the first is pasted and coded"
+    )
     return Table(title, ["template", "stage", "wall ms", "CPU ms"], rows, [note])
 
 

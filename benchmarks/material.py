@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from data_prep.colour import decode_rgb, encode_rgb
 from data_prep.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ
 from services.avatar import Avatar, open_avatar
-from services.avatar_manifest import AVATAR_FILES, FRAMES_FILE, TRACK_FILE, seal_avatar
+from services.avatar_manifest import FRAMES_FILE, TRACK_FILE, seal_avatar
 from services.model_service import ModelService
 from services.openvino_runtime import OpenVinoRuntime
 from services.runtime import Runtime
@@ -63,8 +63,11 @@ def threads_of(options: configargparse.Namespace) -> int:
 
 def runtimes_here() -> list[RuntimeName]:
     """Every runtime that this processor has kernels for; "auto" is none of them."""
-    has_bf16 = OpenVinoRuntime("bf16", 1).computes_bf16
-    return [name for name in RUNTIMES if name != "auto" and (has_bf16 or "bf16" not in name)]
+    openvino = OpenVinoRuntime("bf16", 1)
+    missing = {"auto"}
+    missing |= set() if openvino.computes_bf16 else {"openvino-bf16"}
+    missing |= set() if openvino.computes_int8 else {"openvino-int8"}
+    return [name for name in RUNTIMES if name not in missing]
 
 
 def cpu_runtime(name: RuntimeName, threads: int) -> Runtime:
@@ -139,7 +142,7 @@ def write_scaled_avatar(source: Avatar, avatars_dir: Path, size: tuple[int, int]
         motion_T=(scale * source.motion_T[:count]).astype(np.float32),
         references_3HWC=source.references_3HWC,
     )
-    for filename in set(AVATAR_FILES) - {FRAMES_FILE, TRACK_FILE}:
+    for filename in source.manifest.files.keys() - {FRAMES_FILE, TRACK_FILE}:
         link_or_copy(source.folder / filename, folder / filename)
     seal_avatar(folder, {**asdict(source.manifest), "frames": count, "width": width, "height": height})
     return folder

@@ -194,12 +194,14 @@ def main(arguments: list[str] | None = None) -> int:
     threads = threads_of(options)
     meter = PeakMeter(threads)
     with sized_avatars(options, options.frames) as avatars_dir:
-        measured = PerFrame(avatars_dir, options.name, options.runtimes, threads, options.frames)
+        decoder = avatars_dir / options.name / UNET_DECODER_FILE
+        runtimes = [name for name in options.runtimes if cpu_runtime(name, threads).suits(decoder)]
+        measured = PerFrame(avatars_dir, options.name, runtimes, threads, options.frames)
         for number in range(options.rounds):
             meter.sample()
             measured.shared_round()
-            turn = number % len(options.runtimes)
-            for runtime in options.runtimes[turn:] + options.runtimes[:turn]:
+            turn = number % len(runtimes)
+            for runtime in runtimes[turn:] + runtimes[:turn]:
                 measured.runtime_round(runtime)
         peaks, manifest = meter.peaks(), measured.manifest
         rows = measured.rows(peaks)
@@ -219,6 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"the whole is '{_WHOLE}'; features take {features_mb:.2f} MB per template frame: the budget of "
         f"{FEATURES_BYTES >> 20} MiB holds {int(FEATURES_BYTES / features_mb / 1e6)} of them, others are encoded again",
     ]
+    if unsuited := [name for name in options.runtimes if name not in runtimes]:
+        notes.append(f"not measured, the avatar is not packaged for it: {', '.join(unsuited)}")
     title = f"{options.name}, {manifest.width}x{manifest.height} px, {measured.count} frames, median of "
     report_all([Table(f"{title}{options.rounds} rounds, {threads} threads", columns, rows, notes)], options.json)
     return 0

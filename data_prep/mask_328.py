@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from data_prep.recipe_328 import INNER_PX, MASK_CORNER_PX, MASK_RING_PX, MASK_SIDE_PX, MASK_TOP_PX, PATCH_TOP_PX
 
+EYE_ROWS_PX = 40  # rows of the inner square that end below the lower lids
+
 
 def _rounded_inset_distance() -> NDArray[np.float32]:
     """Distance in px inwards from the edge of the hidden region (negative outside), open at the bottom."""
@@ -32,13 +34,14 @@ def hidden_mask() -> NDArray[np.float32]:
 
 
 def unseen_mask() -> NDArray[np.float32]:
-    """1 where the network may not see the target: what is drawn anew, and all rows above it.
+    """1 where the network may not see the target: what is drawn anew, and all rows between that and the eyes.
 
     Nose and cheeks move with the jaw, so that they tell how far the filmed mouth is open: a network that sees them
-    copies it instead of listening. Source: docs/decisions/0007-unseen-rows.md
+    copies it instead of listening. The eyes do not, and tell how the head is turned. Source:
+    docs/decisions/0007-unseen-rows.md
     """
     mask = hidden_mask()
-    mask[:PATCH_TOP_PX] = 1
+    mask[EYE_ROWS_PX:PATCH_TOP_PX] = 1
     return mask
 
 

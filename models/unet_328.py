@@ -116,15 +116,19 @@ class UNetDecoder(nn.Module):
 
     def forward(self, features: Features, embedding_BD: Tensor) -> Tensor:
         """Return (B, 4, H, W): RGB in [0, 1], then the opacity logit."""
+        out = self.head_320(self.trunk(features, embedding_BD)).float()
+        return torch.cat([torch.sigmoid(out[:, :3]), out[:, 3:]], dim=1)
+
+    def trunk(self, features: Features, embedding_BD: Tensor) -> Tensor:
+        """Everything before the head: (B, width at 160, H / 2, W / 2)."""
         x = F.relu(features.f10 + self.audio_10(embedding_BD)[:, :, None, None])
         for block in self.blocks_10:
             x = block(x, embedding_BD)
         x = self.block_20(F.relu(self.up_20(x) + features.f20), embedding_BD)
         x = self.block_40(F.relu(self.up_40(x) + features.f40), embedding_BD)
         x = self.block_80(F.relu(self.up_80(x) + features.f80), embedding_BD)
-        x = self.block_160(F.relu(self.up_160(x) + features.f160), embedding_BD)
-        out = self.head_320(x).float()
-        return torch.cat([torch.sigmoid(out[:, :3]), out[:, 3:]], dim=1)
+        out: Tensor = self.block_160(F.relu(self.up_160(x) + features.f160), embedding_BD)
+        return out
 
 
 class UNet328(nn.Module):

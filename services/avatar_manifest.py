@@ -39,6 +39,8 @@ AVATAR_FILES: Final = (
     UNET_DECODER_FILE,
     AUDIO_ENCODER_FILE,
 )
+INT8_FILE: Final = "unet_decoder.int8.json"
+OPTIONAL_FILES: Final = (INT8_FILE,)  # an avatar may lack them, but one that lies there is listed and hashed
 _REPACK = "copy the avatar again from where it was made, or package it again"
 _CONSENT_PATTERN = re.compile(r"\s*(?P<who>\S.*?)\s*,\s*(?P<date>\d{4}-\d{2}-\d{2})\s*,\s*(?P<scope>\S.*?)\s*", re.S)
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -197,8 +199,11 @@ def check_files(folder: Path, manifest: AvatarManifest) -> None:
     """Compare every listed file with its hash.
 
     Raises:
-        BrokenAvatarError: names the first file that is missing or differs.
+        BrokenAvatarError: names the first file that is missing or differs, or that nobody vouches for.
     """
+    for filename in OPTIONAL_FILES:
+        if filename not in manifest.files and (folder / filename).exists():
+            raise BrokenAvatarError(f"{folder / filename} is not listed in {MANIFEST_FILE}; {_REPACK}")
     for filename, expected in manifest.files.items():
         path = folder / filename
         if not path.is_file():
@@ -234,14 +239,15 @@ def seal_avatar(folder: Path, facts: dict[str, Any]) -> AvatarManifest:
     """Hash the files of a finished avatar folder and write its avatar.json.
 
     Args:
-        folder: holds AVATAR_FILES.
+        folder: holds AVATAR_FILES, and OPTIONAL_FILES where the avatar has them.
         facts: every field of avatar.json but schema, version and files; `created` defaults to now, `consent`
             to null.
     Raises:
         FileNotFoundError: a file of the avatar is not there.
         BrokenAvatarError: a fact is missing or of the wrong type.
     """
-    files = {filename: sha256(folder / filename) for filename in AVATAR_FILES}
+    there = [filename for filename in OPTIONAL_FILES if (folder / filename).exists()]
+    files = {filename: sha256(folder / filename) for filename in (*AVATAR_FILES, *there)}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     document = {"created": created, **facts, "schema": SCHEMA, "version": VERSION, "files": files}
     manifest = parse_manifest(document, folder / MANIFEST_FILE)

@@ -87,6 +87,10 @@ class SpeakingSession:
     walk: TemplateWalk
     sound: HeardSound
     epoch: int = 0  # number of the utterance within its conversation: what is of an older one is dropped
+    batch_frames: int = field(init=False)  # at most so many frames in the next call of the networks
+
+    def __post_init__(self) -> None:
+        self.batch_frames = self.model.first_batch_frames
 
 
 class FrameGenerationService:
@@ -149,7 +153,9 @@ def _windows(
 
 
 def _batches(windows: Iterator[SoundWindow], session: SpeakingSession) -> Iterator[list[SoundWindow]]:
-    while batch := list(islice(windows, session.model.batch_frames)):
+    """Few frames at first, where that shows the first one earlier, then twice as many with every call."""
+    while batch := list(islice(windows, session.batch_frames)):
+        session.batch_frames = min(2 * session.batch_frames, session.model.batch_frames)
         yield batch
 
 

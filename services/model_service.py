@@ -37,6 +37,7 @@ from services.avatar_manifest import (
 from services.byte_cache import ByteCache
 from services.errors import BrokenAvatarError
 from services.runtime import Graph, Runtime, TensorSpec
+from services.shared_batches import SharedBatches
 from services.template import TemplateVideo
 from services.types import Features
 
@@ -77,6 +78,11 @@ class LoadedAvatar:
     @property
     def batch_frames(self) -> int:
         return self._decoder.batch_frames
+
+    @property
+    def first_batch_frames(self) -> int:
+        # Elsewhere small calls help nobody: the rows of one call run side by side, or there is one row.
+        return 1 if isinstance(self._decoder, SharedBatches) else self.batch_frames
 
     @property
     def provider(self) -> str:

@@ -4,7 +4,7 @@ A graph is run on pieces of a fixed batch size (`batch_frames`). Why: a stream m
 however its sound was cut, and a runtime may choose other kernels for another batch size. On the CPU the size
 is 1: measured with the full-size networks, ONNX Runtime gives identical bits and the same time per frame for
 batches of 1 to 16 (decoder 11 to 13 ms on two cores), and a batch of 1 needs neither padding nor copies. On a
-GPU it is 4, the last piece padded by repeating its last row.
+GPU it is 4, padded by repeating the last row; there, concurrent callers share batches (services/shared_batches.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from services.errors import ModelRuntimeError
+from services.shared_batches import SharedBatches
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,9 @@ class Graph(Protocol):
 class Runtime(Protocol):
     """Loads networks."""
 
+    def suits(self, path: Path) -> bool:
+        """Whether a network comes out as good as it should; only then may it be chosen without being asked for."""
+
     def load(self, path: Path) -> Graph: ...
 
 
@@ -105,8 +109,12 @@ class OnnxRuntime:
             options = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
             self._providers.insert(0, ("CUDAExecutionProvider", options))
 
-    def load(self, path: Path) -> OnnxGraph:
-        """Load a network.
+    def suits(self, path: Path) -> bool:
+        """Every network: nothing is rounded."""
+        return True
+
+    def load(self, path: Path) -> Graph:
+        """Load a network; on CUDA concurrent callers share its batches.
 
         Raises:
             ModelRuntimeError: ONNX Runtime refuses the file.
@@ -123,7 +131,7 @@ class OnnxRuntime:
         graph = OnnxGraph(session, path)
         if len(self._providers) > 1 and graph.provider == "CPUExecutionProvider":
             logger.warning("%s runs on the CPU although there is a CUDA device", path.name)
-        return graph
+        return SharedBatches(graph) if graph.batch_frames > 1 else graph
 
 
 class OnnxGraph:

@@ -63,6 +63,10 @@ class AvatarModel(Protocol):
         """How many frames this machine computes at a time."""
 
     @property
+    def first_batch_frames(self) -> int:
+        """How many frames to compute in an utterance's first call; it doubles with every call, up to `batch_frames`."""
+
+    @property
     def provider(self) -> str:
         """What the networks run on, as the runtime names it."""
 

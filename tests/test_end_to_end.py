@@ -20,6 +20,7 @@ from data_prep.audio import write_wav
 from data_prep.dataset_328 import open_dataset
 from data_prep.video import iter_rgb
 from services.avatar import open_avatar, record_consent
+from services.int8_compute import processor_sums_int8, read_calibration
 from tests.training_material import drawn_dataset
 from training.presets import PRESETS, LipPreset, Preset, SyncNetPreset
 
@@ -63,6 +64,10 @@ def test_the_avatar_is_complete_and_says_what_it_is(workplace: Path) -> None:
     assert errors["audio_encoder.onnx"] < 1e-3
     assert errors["unet_decoder.onnx"] <= 1  # of 255 levels
     assert errors["int8_psnr_db"] > 45 and avatar.manifest.versions["weights"] == "int8"
+    if processor_sums_int8():  # else it cannot be measured, and the avatar has no such part
+        calibration = read_calibration(avatar.folder / "unet_decoder.onnx")
+        assert calibration is not None and "unet_decoder.int8.json" in avatar.manifest.files
+        assert errors["int8_compute_mouth_psnr_db"] == calibration.mouth_psnr_db > 30
     assert avatar.manifest.metrics["generated.psnr_mouth_db"] > 12
     assert avatar.manifest.metrics["test_frames"] > 40
     assert sorted(p.name for p in (workplace / "avatars").iterdir()) == [NAME]

@@ -85,7 +85,7 @@ def test_frames_do_not_depend_on_how_many_are_computed_at_a_time(
         encode_audio, encode_template, decode = toy_model.encode_audio, toy_model.encode_template, toy_model.decode
 
         def __init__(self) -> None:
-            self.batch_frames = batch_frames
+            self.first_batch_frames, self.batch_frames = 1, batch_frames
 
     assert_same(
         list(SERVICE.generate(Grouped(), cut(speech, [700, 9000]))), list(SERVICE.generate(toy_model, [speech]))
@@ -211,13 +211,15 @@ class BlankTemplate:
 class QuickModel:
     """Draws at once, so that minutes can be tested: everything else is the real code."""
 
-    batch_frames = 4
     template = BlankTemplate()
 
-    def __init__(self, model: LoadedAvatar) -> None:
+    def __init__(self, model: LoadedAvatar, first_batch_frames: int = 4, batch_frames: int = 4) -> None:
         self.avatar = model.avatar
+        self.first_batch_frames, self.batch_frames = first_batch_frames, batch_frames
+        self.calls: list[int] = []  # frames of each
 
     def encode_audio(self, pcm_BS: np.ndarray, gate_B: np.ndarray) -> np.ndarray:
+        self.calls.append(len(pcm_BS))
         return gate_B[:, None]
 
     def encode_template(self, indices: Sequence[int]) -> list[Features]:
@@ -225,6 +227,25 @@ class QuickModel:
 
     def decode(self, features: Sequence[Features], embedding_BD: np.ndarray) -> np.ndarray:
         return np.zeros((len(features), 192, 320, 4), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("first", "most", "calls"),
+    [
+        (1, 16, [1, 2, 4, 8, 4, 16, 9, 12, 7]),  # a second of sound ends 19 frames, the next one 25, the rest 12 and 7
+        (1, 4, [1, 2, *[4] * 4, *[4] * 6, 1, *[4] * 3, 4, 3]),
+        (2, 2, [*[2] * 9, 1, *[2] * 12, 1, *[2] * 6, *[2] * 3, 1]),
+        (3, 8, [3, 6, 8, 2, *[8] * 3, 1, 8, 4, 7]),
+    ],
+)
+def test_batches_grow_over_an_utterance_to_what_the_model_computes_at_a_time(
+    toy_model: LoadedAvatar, speech: np.ndarray, first: int, most: int, calls: list[int]
+) -> None:
+    model = QuickModel(toy_model, first, most)
+    for _ in range(2):  # the next utterance begins small again
+        model.calls.clear()
+        assert [frame.index for frame in SERVICE.generate(model, [speech])] == list(range(63))
+        assert model.calls == calls
 
 
 def test_long_sound_takes_no_more_memory_than_short(toy_model: LoadedAvatar, speech: np.ndarray) -> None:

@@ -78,8 +78,11 @@ class _Fake:
     provider, batch_frames = "fake", 1
     inputs = outputs = (TensorSpec("x", np.dtype(np.float32), (None, 4)),)
 
-    def __init__(self, work_s: float) -> None:
-        self.work_s, self.loaded = work_s, 0
+    def __init__(self, work_s: float, only: str = "") -> None:
+        self.work_s, self.loaded, self._only = work_s, 0, only
+
+    def suits(self, path: Path) -> bool:
+        return self._only in path.name
 
     def load(self, path: Path) -> Graph:
         self.loaded += 1
@@ -99,6 +102,16 @@ def test_the_cheapest_is_taken_and_stays() -> None:
     assert runtime.load(Path("a.onnx")) is fast
     assert runtime.load(Path("b.onnx")) is fast and (slow.loaded, fast.loaded) == (1, 2)
     assert runtime.measured_ms["slow"] > 2 * runtime.measured_ms["fast"] > 0
+
+
+def test_one_that_does_not_suit_every_network_is_measured_and_used_only_where_it_does() -> None:
+    slow, fast, fastest = _Fake(0.004), _Fake(0.002), _Fake(0.0005, only="good")
+    runtime = MeasuredRuntime({"slow": slow, "fast": fast, "fastest": fastest})
+    assert runtime.load(Path("old_decoder.onnx")) is fast and "fastest" not in runtime.measured_ms
+    assert runtime.load(Path("good_decoder.onnx")) is fastest and slow.loaded == 2  # compared on the same network
+    assert runtime.load(Path("encoder.onnx")) is fast
+    assert runtime.load(Path("good_decoder.onnx")) is fastest and slow.loaded == 2
+    assert runtime.measured_ms["fastest"] < runtime.measured_ms["fast"] < runtime.measured_ms["slow"]
 
 
 def test_ctrl_c_is_survived_when_openvino_was_dropped(avatars_dir: Path) -> None:

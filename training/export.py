@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
 from models.audio_encoder import AudioFrontEnd
@@ -46,7 +48,11 @@ class EncoderGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """float16 features and embedding -> uint8 RGBA rows."""
+    """float16 features and embedding -> uint8 RGBA rows.
+
+    Computes what `UNet328` draws, but bounds and rounds the four sub-pixels of every channel side by side, before they
+    are shuffled into place: bytes move instead of floats, which saves a millisecond of ten.
+    """
 
     def __init__(self, unet: UNet328) -> None:
         super().__init__()
@@ -55,8 +61,18 @@ class DecoderGraph(nn.Module):
 
     def forward(self, f160: Tensor, f80: Tensor, f40: Tensor, f20: Tensor, f10: Tensor, embedding_BD: Tensor) -> Tensor:
         features = Features(*(feature.float() for feature in (f160, f80, f40, f20, f10)))
-        patch = self.unet.bound_alpha(self.decoder(features, embedding_BD))
-        return (patch.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+        out = self.decoder.head_320.conv(self.decoder.trunk(features, embedding_BD))  # (B, 4 * 4, H / 2, W / 2)
+        low, high = self.unet.alpha_min_HW, self.unet.alpha_max_HW
+        low, span = self._sub_pixels(low, 0), self._sub_pixels(high - low, 1)
+        levels = ((low + span * torch.sigmoid(out)) * 255).round().to(torch.uint8)
+        return F.pixel_shuffle(levels, 2).permute(0, 2, 3, 1)
+
+    @staticmethod
+    def _sub_pixels(alpha_11HW: Tensor, colour: float) -> Tensor:
+        """A constant colour and a picture of alpha in the head's channels, (1, 16, H / 2, W / 2)."""
+        alpha = F.pixel_unshuffle(alpha_11HW, 2)[:, None]
+        rgb = torch.full_like(alpha, colour).expand(-1, 3, -1, -1, -1)
+        return torch.cat([rgb, alpha], dim=1).flatten(1, 2)
 
 
 class SoundGraph(nn.Module):
@@ -179,3 +195,9 @@ def max_abs_error(
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     found = run_onnx(inputs)
     return max(float(np.abs(a.numpy().astype(np.float64) - b).max()) for a, b in zip(wanted, found, strict=True))
+
+
+def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio of two pictures; at most 100."""
+    error = float(np.square(a.astype(np.float64) - b).mean())
+    return 10 * float(np.log10(255**2 / max(error, 255**2 * 1e-10)))

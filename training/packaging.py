@@ -6,14 +6,20 @@ Axes: T template frames, K landmarks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import FPS
+from data_prep.recipe_328 import FPS, INNER_OFFSET_PX, INNER_PX, window_samples
+from data_prep.video import iter_rgb
+from data_prep.voice_activity import gate
 
 GOP_FRAMES = 25  # the closed groups of pictures of a dataset's frames.mp4
 LONGEST_TEMPLATE_S = 40.0
@@ -127,3 +133,43 @@ def _smoothed(motion_T: NDArray[np.float32]) -> NDArray[np.float32]:
     width = min(round(_SMOOTHING_S * FPS), len(motion_T))
     padded = np.pad(motion_T, (width // 2, width - 1 - width // 2), mode="edge")
     return np.convolve(padded, np.full(width, 1 / width), mode="valid").astype(np.float32)
+
+
+def encoder_inputs(
+    dataset: Dataset328, references: NDArray[np.int64], kind: str, frames: NDArray[np.int64]
+) -> dict[str, dict[str, NDArray[Any]]]:
+    """What the two encoders are given for some frames.
+
+    Args:
+        dataset: the recording.
+        references: frame numbers of the reference pictures.
+        kind: of the audio features.
+        frames: frame numbers; each hears its own sound.
+    Returns:
+        uint8 inner squares, and PCM with its gate, by graph and by input, in the order of the graph's inputs.
+    """
+    inner = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
+    beside = np.concatenate([dataset.crops[i][inner, inner] for i in references], axis=2)
+    gates = gate(dataset.audio_S)
+    return {
+        "unet_encoder.onnx": {
+            "target_BHWC": np.ascontiguousarray(dataset.crops[frames][:, inner, inner]),
+            "references_BHWC": np.repeat(beside[None], len(frames), 0),
+        },
+        "audio_encoder.onnx": {
+            "pcm_BS": np.concatenate([window_pcm(dataset.audio_S, int(i), 1, window_samples(kind)) for i in frames]),
+            "gate_B": gates[np.minimum(frames, len(gates) - 1)],
+        },
+    }
+
+
+def write_poster(film: Path, number: int, target: Path) -> None:
+    """Save one picture of a film as a JPEG.
+
+    Raises:
+        ValueError: the film is shorter.
+    """
+    picture = next(islice(iter_rgb(film), number, None), None)
+    if picture is None:
+        raise ValueError(f"{film} has fewer than {number + 1} frames")
+    cv2.imwrite(str(target), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -119,8 +119,8 @@ PRESETS: dict[str, Preset] = {
         LipPreset(steps=2400),
         UNetPreset(
             steps_a=2200,
-            steps_b=1900,
-            steps_c=600,
+            steps_b=1300,
+            steps_c=1200,
             steps_d=200,
             clips=3,
             warmup=100,

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from data_prep.mask_328 import EYE_ROWS_PX
 from data_prep.recipe_328 import PATCH_TOP_PX
 from models.unet_328 import compose
 from training.adversary import Adversary
@@ -111,6 +112,7 @@ class UNetTraining:
             "recipe": data.dataset.manifest["recipe"],
             "sync": sync["identity"],
             "lips": lips["identity"],
+            "unseen_rows": [EYE_ROWS_PX, PATCH_TOP_PX],
             "workers": workers.count,
         }
         if start is not None:

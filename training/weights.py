@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 _SMALLEST = 4096  # elements; smaller tensors are not worth two nodes
 _LEVELS = 127
+# Integer kernels multiply by the scale after the sum over the input channels: it may differ between outputs only.
+_OUTPUT_AXES = {"Conv": 0, "ConvTranspose": 1}
 
 
 def store_as_int8(path: Path) -> None:
@@ -26,13 +28,14 @@ def store_as_int8(path: Path) -> None:
     """
     model = onnx.load(str(path))
     graph = model.graph
+    output_axes = {n.input[1]: _OUTPUT_AXES[n.op_type] for n in graph.node if n.op_type in _OUTPUT_AXES}
     kept, unpacking = [], []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
         if not tensor.name.endswith(".weight") or values.dtype != np.float32 or values.size < _SMALLEST:
             kept.append(tensor)
             continue
-        levels, scale = quantise(values)
+        levels, scale = quantise(values, output_axes.get(tensor.name))
         stored, as_float, by = f"{tensor.name}.int8", f"{tensor.name}.float", f"{tensor.name}.scale"
         kept += [numpy_helper.from_array(levels, stored), numpy_helper.from_array(scale, by)]
         unpacking += [
@@ -52,15 +55,18 @@ def store_as_int8(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def quantise(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Nearest levels and their scale per channel of the first or the second axis, whichever loses less.
+def quantise(values: NDArray[np.float32], axis: int | None = None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Nearest levels and their scale per channel.
 
+    Args:
+        values: trained weights.
+        axis: of the channels; None takes the first or the second, whichever loses less.
     Returns:
         (int8 of the same shape, scale of size 1 along all axes but one): values are about levels * scale.
     """
     tried = []
-    for axis in (0, 1):
-        others = tuple(i for i in range(values.ndim) if i != axis)
+    for channels in (0, 1) if axis is None else (axis,):
+        others = tuple(i for i in range(values.ndim) if i != channels)
         largest = np.abs(values).max(axis=others, keepdims=True)
         scale = (np.where(largest > 0, largest, 1) / _LEVELS).astype(np.float32)
         levels = np.clip(np.rint(values / scale), -_LEVELS, _LEVELS).astype(np.int8)
