@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from data_prep.dataset_328 import Dataset328, open_dataset
 from data_prep.errors import PreparationError
 from evaluation.driven import Driven, evaluate_driven
-from evaluation.driving_sets import evaluate_set, read_driving_set, reader_of
+from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, reader_of
 from evaluation.held_out import evaluate_held_out, find_scorer
 from evaluation.metrics import METRICS, TAKES
 from evaluation.networks import AvatarSpeaker, Speaker
@@ -54,10 +55,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="driving sets of the presenter, with true frames",
     )
+    parser.add_argument("--workers", type=int, default=1, help="sets measured at a time; each takes about 1 GB")
     parser.add_argument("--against", type=Path, metavar="NPZ", help="truth of the recording, if it was rendered")
     parser.add_argument("--out", type=Path, help="folder for the results (default: result/evaluation/NAME)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run")
     options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error(f"--workers {options.workers}: at least 1")
     if options.drive_against and len(options.drive_against) != len(options.drive):
         parser.error(f"--drive_against has {len(options.drive_against)} files for {len(options.drive)} of --drive")
     if len({path.stem for path in options.drive}) < len(options.drive):
@@ -121,10 +125,14 @@ def evaluate_sets(
         return []
     out.mkdir(parents=True, exist_ok=True)
     reader = reader_of(dataset, truth) if truth is not None else None
-    sets = []
-    for number, one in enumerate(found, start=1):
-        _print(f"set {number} of {len(found)}: {one.name}")
-        sets.append(evaluate_set(one, avatar, dataset, speaker, scorer, reader, out / f"set_{one.name}.mp4"))
+
+    def measured(one: DrivingSet) -> SetScores:
+        scores = evaluate_set(one, avatar, dataset, speaker, scorer, reader, out / f"set_{one.name}.mp4")
+        _print(f"measured: {one.name}")
+        return scores
+
+    with ThreadPoolExecutor(options.workers) as workers:  # the libraries that do the work let other threads run
+        sets = list(workers.map(measured, found))
     _print(sets_text(sets))
     return sets
 
