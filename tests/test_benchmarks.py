@@ -168,8 +168,9 @@ def test_a_server_that_stutters_is_found_out() -> None:
     for row in rows:
         assert row["speech s"] == pytest.approx(0.4)
         assert row["fps"] < 20
-        assert row["late p50 ms"] >= 0.5 * (500 - 9 * 40)  # between frame 4, in time, and frame 9
-        assert row["late most ms"] >= 500 - 5 * 40  # frame 5
+        # A client that notes the first frame late finds the others less late: 30 ms are allowed for that.
+        assert row["late p50 ms"] >= 0.5 * (500 - 9 * 40 - 30)  # between frame 4, in time, and frame 9
+        assert row["late most ms"] >= 500 - 5 * 40 - 30  # frame 5
         assert row["late p50 ms"] < row["late p95 ms"] <= row["late most ms"]
     assert "too short" in heard.notes[-1]
     for cost in (dict(zip(needed.columns, row, strict=True)) for row in needed.rows):
