@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="driving sets of the presenter, with true frames",
     )
-    parser.add_argument("--workers", type=int, default=1, help="sets measured at a time; each takes about 1 GB")
+    parser.add_argument("--workers", type=int, default=1, help="sets measured at a time; each takes about 2.5 GB")
     parser.add_argument("--against", type=Path, metavar="NPZ", help="truth of the recording, if it was rendered")
     parser.add_argument("--out", type=Path, help="folder for the results (default: result/evaluation/NAME)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the networks run")
