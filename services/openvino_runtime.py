@@ -7,6 +7,7 @@ processor without waiting for one another at barriers. Every request has its own
 from __future__ import annotations
 
 import functools
+import logging
 import queue
 from collections import deque
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from services.errors import ModelRuntimeError
 from services.int8_compute import LEAST_MOUTH_PSNR_DB, processor_sums_int8, read_calibration, round_inputs
 from services.runtime import Arrays, TensorSpec
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["int8", "bf16", "f32"]
 _NUMPY_TYPES: Final = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
@@ -84,6 +87,8 @@ class OpenVinoRuntime:
         """
         calibration = read_calibration(path) if self.precision == "int8" else None
         if calibration is None:
+            if self.precision == "int8":
+                logger.info("%s has no int8 calibration: it computes in %s", path, self._next_best)
             return self.compile(path)
         if not calibration.good_enough:
             raise ModelRuntimeError(

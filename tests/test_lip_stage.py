@@ -12,15 +12,13 @@ import torch
 
 from models.audio_encoder import AudioEncoder
 from models.checkpoint import load_checkpoint
-from models.syncnet_328 import SyncNet, SyncNetConfig
-from tests.training_material import drawn_dataset
+from tests.training_material import drawn_dataset, untrained_sync
 from training.data import FaceData
 from training.distributed import Workers
 from training.generator import Generator
 from training.lip_stage import COMPONENTS, LipModel, evaluate_lips, lip_parameters, train_lips
 from training.presets import LipPreset
 from training.sound import MelSound
-from training.syncnet_stage import SyncModel
 
 CPU = torch.device("cpu")
 PRESET = LipPreset(steps=40, batch=48, warmup=4, evaluate_every=20)
@@ -35,10 +33,7 @@ def material() -> tuple[FaceData, MelSound]:
 @pytest.fixture(scope="module")
 def sync(material: tuple[FaceData, MelSound]) -> dict[str, Any]:
     """An untrained SyncNet."""
-    torch.manual_seed(0)
-    audio = AudioEncoder(material[1].encoder_config())
-    model = SyncModel(audio, SyncNet(SyncNetConfig(320, audio.config.embedding_dim, widths=(8, 8, 8, 8))))
-    return {"model": model.state_dict(), **model.configs(), "gate_open": False, "identity": {"seed": 0}}
+    return untrained_sync(material[1], gate_open=False)
 
 
 def train(

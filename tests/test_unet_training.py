@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.audio_encoder import AudioEncoder
 from models.checkpoint import load_checkpoint
-from models.syncnet_328 import SyncNet, SyncNetConfig
-from tests.training_material import drawn_dataset
+from tests.training_material import drawn_dataset, untrained_sync
 from training.data import FaceData
 from training.distributed import Workers
 from training.presets import PRESETS, SyncNetPreset, UNetPreset
@@ -51,11 +49,7 @@ def material() -> tuple[FaceData, MelSound]:
 @pytest.fixture(scope="module")
 def sync(material: tuple[FaceData, MelSound]) -> dict[str, Any]:
     """What the stages before hand on, untrained, with an open gate so that the sync loss runs."""
-    torch.manual_seed(0)
-    audio = AudioEncoder(material[1].encoder_config())
-    net = SyncNet(SyncNetConfig(320, audio.config.embedding_dim, widths=(8, 8, 8, 8)))
-    model = SyncModel(audio, net)
-    return {"model": model.state_dict(), **model.configs(), "gate_open": True, "identity": {"seed": 0}}
+    return untrained_sync(material[1], gate_open=True)
 
 
 def train(

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328
 from data_prep.recipe_328 import CROP_PX, SAMPLES_PER_FRAME, recipe
+from models.audio_encoder import AudioEncoder
+from models.syncnet_328 import SyncNet, SyncNetConfig
+from training.sound import TrainingSound
+from training.syncnet_stage import SyncModel
 
 FRAMES = 300
 LIPS_Y, LIPS_X = 186, 164
@@ -64,3 +70,11 @@ def drawn_dataset(frames: int = FRAMES, clips: list[tuple[int, int]] | None = No
         clips=clips or [(0, frames)],
         splits={"train": [(0, 180), (230, test[0] - 14)], "val": [(193, 217)], "test": [test]},
     )
+
+
+def untrained_sync(sound: TrainingSound, gate_open: bool) -> dict[str, Any]:
+    """What the SyncNet stage hands on, untrained."""
+    torch.manual_seed(0)
+    audio = AudioEncoder(sound.encoder_config())
+    model = SyncModel(audio, SyncNet(SyncNetConfig(320, audio.config.embedding_dim, widths=(8, 8, 8, 8))))
+    return {"model": model.state_dict(), **model.configs(), "gate_open": gate_open, "identity": {"seed": 0}}
