@@ -36,6 +36,7 @@ from services.http.openapi import describe_problems
 from services.http.problems import ProblemMap
 from services.http.protection import Protection
 from services.http.routes import router
+from services.memory import share_one_arena
 from services.speech.cache import SpeechCache
 from services.streaming.debug_recorder import DebugState
 from services.tts_service import build_speech
@@ -206,6 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on, instead of the configured one")
     parser.add_argument("--port", type=int, help="port to listen on, instead of the configured one; 0 takes a free one")
     options = parser.parse_args(arguments)
+    share_one_arena()
     chosen = {name: value for name, value in vars(options).items() if value is not None}
     try:
         settings = config.load_settings(server=chosen) if chosen else config.settings

@@ -29,6 +29,7 @@ from data_prep.recipe_328 import FPS
 from services.avatar_manifest import AvatarManifest
 from services.container import build_services
 from services.errors import ServiceError, VideoWriteError
+from services.memory import share_one_arena
 from services.runtime_choice import RuntimeName
 from services.speech.feed import SpeechFeed
 from services.tts_service import build_speech
@@ -157,6 +158,7 @@ def _measured(manifest: AvatarManifest) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Render one recording or text; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     options = parse_options(arguments)
+    share_one_arena()
     try:
         sys.stdout.write(render(options))
     except (ServiceError, PreparationError) as error:

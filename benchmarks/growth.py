@@ -35,6 +35,7 @@ from benchmarks.table import Cell, Table, report_all
 from data_prep.recipe_328 import FPS
 from services.catalogue import AvatarCatalogue
 from services.frame_generation_service import FrameGenerationService
+from services.memory import share_one_arena
 from services.model_service import LoadedAvatar, ModelService
 from services.streaming.jpeg import encode_jpeg
 from services.types import VideoFrame
@@ -196,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--avatars", type=int, nargs="*", default=[1, 10, 100], help="avatars on disk")
     parser.add("--opens", type=int, default=4, help="avatars that are opened in each of these folders")
     options = parser.parse_args(arguments)
+    share_one_arena()  # as the programs do
     tables = []
     with sized_avatars(options) as avatars_dir:
         runtime = cpu_runtime(options.runtime, threads_of(options))

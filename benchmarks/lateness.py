@@ -17,6 +17,7 @@ class Listener:
     """When the frames of one session came, in seconds of the same clock."""
 
     asked_s: float = 0.0
+    heard_s: float = 0.0  # the first byte: from then on there is sound
     came_s: list[float] = field(default_factory=list)
 
     @property

@@ -168,6 +168,7 @@ def test_a_server_that_stutters_is_found_out() -> None:
     for row in rows:
         assert row["speech s"] == pytest.approx(0.4)
         assert row["fps"] < 20
+        assert 0 <= row["after sound ms"] <= row["first frame ms"]
         # A client that notes the first frame late finds the others less late: 30 ms are allowed for that.
         assert row["late p50 ms"] >= 0.5 * (500 - 9 * 40 - 30)  # between frame 4, in time, and frame 9
         assert row["late most ms"] >= 500 - 5 * 40 - 30  # frame 5
