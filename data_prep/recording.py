@@ -133,7 +133,7 @@ def open_media(path: Path) -> InputContainer:
     except av.error.FFmpegError as error:
         raise NotAVideoError(
             f"{path.name} cannot be opened ({error.strerror or 'unknown format'}): it is no video or sound file, or "
-            "its end is missing. Copy it from the camera again"
+            "its end is missing. Copy it again from where it was recorded, or export it anew as MP4 or WAV"
         ) from error
 
 
