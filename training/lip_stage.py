@@ -194,7 +194,7 @@ def _examples(
     target = target_TP[frames_B.to(device)]
     if rest_P is not None:
         quiet = share(_SILENCE_SHARE)
-        features = torch.where(quiet[:, None, None], sound.silence(count, 1, generator)[:, 0], features)
+        features[quiet] = sound.silence(int(quiet.sum()), 1, generator)[:, 0]
         gate = torch.where(quiet, torch.ones_like(gate), gate)
         target = torch.where(quiet[:, None], rest_P, target)
     return features, gate, target

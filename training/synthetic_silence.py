@@ -1,7 +1,8 @@
-"""Silence that no recording has enough of, and the frames it is answered with.
+"""Sound without speech that no recording has enough of, and the frames it is answered with.
 
-A mouth that was only ever trained on one quiet room moves as soon as another room hums. So some windows of
-every batch are silence made here, and their targets are frames of the recording measured as closed.
+A mouth that was only ever trained on one quiet room moves as soon as another room hums, and sings along with music,
+which the voice gate lets through. So some windows of every batch are made here, and their targets are frames of the
+recording measured as closed.
 
 Axes: `B` batch, `S` samples, `T` video frames.
 """
@@ -18,13 +19,16 @@ from torch import Tensor
 
 from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
 
-KINDS = ("digital zero", "room tone", "breath", "hum", "clicks")
+KINDS = ("digital zero", "room tone", "breath", "hum", "clicks", "tones")
 
 _ROOM_DBFS = (-85.0, -48.0)
-_BREATH_DBFS = (-55.0, -32.0)
+_BREATH_DBFS = (-55.0, -14.0)  # up to that of speech: right before a microphone
 _HUM_DBFS = (-70.0, -36.0)
 _CLICK_PEAK_DBFS = (-40.0, -12.0)
 _CLICKS = 3
+_TONES_DBFS = (-45.0, -10.0)
+_TONES = 4
+_TONE_HZ = (80.0, 700.0)
 
 _LEAST_CLOSED_FRAMES = 8
 _CLOSED_SHARE = 0.12  # of the way from the most closed to the most open mouth
@@ -60,6 +64,33 @@ def mains_hum(fundamental_hz_B: Tensor, samples: int, generator: torch.Generator
     return wave / wave.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-9)
 
 
+def music(count: int, samples: int, generator: torch.Generator) -> Tensor:
+    """One to four tones, hummed to brassy, held or struck again and again, with or without a drum; RMS 1, (count, S).
+
+    No formants move in it and nothing is said: what a voice says lies in how its spectrum changes.
+    """
+    device = generator.device
+    time_s = torch.arange(samples, device=device) / SAMPLE_RATE_HZ
+    voices = torch.randint(1, _TONES + 1, (count,), generator=generator, device=device)
+    sharpness = torch.exp(_uniform(count, math.log(0.3), math.log(8.0), generator))[:, None]  # sine to square wave
+    beat_s = _uniform(count, 0.2, 1.0, generator)[:, None]
+    since_s = (time_s + beat_s * _uniform(count, 0, 1, generator)[:, None]) % beat_s
+    held = _uniform(count, 0, 1, generator)[:, None] < 0.5
+    fading = torch.where(held, 1.0, torch.exp(-_uniform(count, 1, 8, generator)[:, None] * since_s))
+    wave = torch.zeros(count, samples, device=device)
+    for k in range(_TONES):
+        hz = torch.exp(_uniform(count, math.log(_TONE_HZ[0]), math.log(_TONE_HZ[1]), generator))[:, None]
+        vibrato_s = 0.01 / (2 * math.pi * 5) * _uniform(count, 0, 1, generator)[:, None]  # 5 Hz, up to 1 %
+        cycle = 2 * math.pi * hz * (time_s + vibrato_s * torch.sin(2 * math.pi * 5 * time_s))
+        bent = sharpness * (torch.sin(cycle) + 0.3 * torch.sin(2 * cycle))  # even harmonics as well
+        wave += torch.where(voices[:, None] > k, torch.tanh(bent), 0.0)
+    drum = torch.exp(-40 * since_s) * torch.randn(count, samples, generator=generator, device=device)
+    drummed = _uniform(count, 0, 1, generator)[:, None] < 0.3
+    wave = fading * wave / wave.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-9)
+    wave = wave + torch.where(drummed, drum, 0.0)
+    return wave / wave.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-9)
+
+
 def silence_windows(count: int, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Windows in which nobody speaks, every kind equally often.
 
@@ -78,7 +109,8 @@ def silence_windows(count: int, samples: int, generator: torch.Generator) -> tup
     breath = _level(count, _BREATH_DBFS, generator) * _breath(count, samples, generator)
     mains_hz = torch.where(_uniform(count, 0, 1, generator) < 0.5, 50.0, 60.0)
     hum = _level(count, _HUM_DBFS, generator) * mains_hum(mains_hz, samples, generator)
-    added = torch.stack([torch.zeros_like(room), breath, hum, _clicks(count, samples, generator)], dim=1)
+    tones = _level(count, _TONES_DBFS, generator) * music(count, samples, generator)
+    added = torch.stack([torch.zeros_like(room), breath, hum, _clicks(count, samples, generator), tones], dim=1)
     chosen = added[torch.arange(count, device=device), (kind_B - 1).clamp_min(0)]
     return torch.where(kind_B[:, None] == 0, 0.0, room + chosen).clamp(-1, 1), kind_B
 

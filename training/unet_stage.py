@@ -21,31 +21,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from data_prep.mask_328 import EYE_ROWS_PX
 from data_prep.recipe_328 import PATCH_TOP_PX
-from models.unet_328 import compose
-from training.adversary import Adversary
-from training.batches import Batch, BatchSource
+from training.batches import BatchSource
 from training.data import FaceData, step_generator
 from training.device import autocast_dtype
 from training.distributed import Workers
 from training.generator import Generator
 from training.interrupt import StopRequest
-from training.losses import box_weight, gradient_l1, ms_ssim, temporal_l1, weighted_l1
-from training.perceptual import Perceptual
+from training.objective import LOSS_NAMES, Objective
 from training.presets import UNetPreset
 from training.run_directory import RunDirectory
 from training.schedule import Ema, learning_rate_factor
 from training.sound import TrainingSound
-from training.syncnet_stage import SyncModel
 from training.validation import preview, validate
 
 log = logging.getLogger(__name__)
 
-LOSS_NAMES = ["l1", "structure", "gradient", "temporal", "sync", "perceptual", "adversarial", "matching", "critic"]
 SCORE_NAMES = ["score", "psnr_hidden", "psnr_mouth", "ssim_mouth", "sharpness", "silence_l1"]
 COLUMNS = ["stage", "loss", *LOSS_NAMES, "learning_rate", "step_ms", *SCORE_NAMES]
 
@@ -87,11 +81,10 @@ class UNetTraining:
         self.generator = Generator.start_from(lips, widths=preset.widths).to(
             self.device, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
-        self.sync_model = _frozen(SyncModel.from_checkpoint(sync)).to(self.device) if sync["gate_open"] else None
-        self.clip_frames = self.sync_model.syncnet.config.frames if self.sync_model else preset.clip_frames
+        self.dtype = autocast_dtype(self.device)
+        self.objective = Objective(sync, preset, vgg_weights, self.device, self.dtype)
+        self.adversary, self.clip_frames = self.objective.adversary, self.objective.clip_frames
         self.batches = BatchSource(data, sound, preset, self.clip_frames)
-        self.adversary = Adversary(self.device, preset.critic_width)
-        self.perceptual = Perceptual(vgg_weights).to(self.device) if vgg_weights else None
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": list(self.generator.unet.parameters()), "base": preset.learning_rate},
@@ -103,7 +96,6 @@ class UNetTraining:
         )
         self.ema = Ema(self.generator, preset.ema)
         self.step, self.best_score, self.micro_batches = 0, float("-inf"), 1
-        self.dtype = autocast_dtype(self.device)
         self.directory = RunDirectory(folder, COLUMNS)
         self.identity = {
             "preset": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(preset).items()},
@@ -180,55 +172,12 @@ class UNetTraining:
         for batch in self.batches.draw(stage, self.seed, self.step, self.workers.rank, self.micro_batches):
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
                 patch = self.generator.draw(batch.target, batch.references, batch.features, batch.gate)
-            parts = self._losses(stage, batch, patch)
+            parts = self.objective.terms(stage, batch, patch)
             loss = torch.stack(list(parts.values())).sum() / self.micro_batches
             loss.backward()
             for name, value in (parts | {"loss": loss * self.micro_batches}).items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value.detach()
         return {name: value.item() / self.micro_batches for name, value in totals.items()}
-
-    def _losses(self, stage: str, batch: Batch, patch: Tensor) -> dict[str, Tensor]:
-        """Weighted terms on the composited rows."""
-        preset = self.preset
-        top = batch.target.shape[2] * PATCH_TOP_PX // self.data_px
-        real = batch.target[:, :, top:]
-        drawn = compose(real, patch.float())
-        scale = batch.target.shape[-1] / self.data_px
-        mouth = box_weight(batch.boxes * scale, *real.shape[-2:])
-        parts = {
-            "l1": weighted_l1(drawn, real, mouth, preset.mouth),
-            "structure": preset.structure * (1 - ms_ssim(drawn, real)),
-            "gradient": preset.gradient * gradient_l1(drawn, real, 1 + preset.mouth * mouth),
-        }
-        if stage == "A":
-            return parts
-        drawn_clips, real_clips = (x.unflatten(0, (-1, self.clip_frames)) for x in (drawn, real))
-        parts["temporal"] = preset.temporal * temporal_l1(drawn_clips, real_clips)
-        if self.sync_model is not None:
-            parts["sync"] = preset.sync * self._sync_loss(batch, drawn_clips, real_clips)
-        if self.perceptual is not None:
-            parts["perceptual"] = preset.perceptual * self.perceptual(drawn, real)
-        if stage in "CD":
-            parts |= self.adversary.losses(
-                drawn_clips, real_clips, batch.boxes, preset, halve=stage == "D", dtype=self.dtype
-            )
-        return parts
-
-    @property
-    def data_px(self) -> int:
-        return self.generator.unet.config.inner_px
-
-    def _sync_loss(self, batch: Batch, drawn_BTCHW: Tensor, real_BTCHW: Tensor) -> Tensor:
-        """How much worse the drawn mouth fits the sound than the filmed one did (never rewarded beyond it)."""
-        assert self.sync_model is not None
-        syncnet = self.sync_model.syncnet
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not None):
-            with torch.no_grad():
-                sound = self.sync_model.sound(batch.clean_features, batch.gate.unflatten(0, (-1, self.clip_frames)))
-                real = syncnet.embed_picture(syncnet.mouths(real_BTCHW, PATCH_TOP_PX))
-            drawn = syncnet.embed_picture(syncnet.mouths(drawn_BTCHW, PATCH_TOP_PX))
-        missing = F.relu((real * sound).sum(dim=1) - (drawn * sound).sum(dim=1))
-        return (missing * ~batch.silenced).mean()
 
     def _evaluate(self, losses: dict[str, float], step_ms: float, bar: tqdm[Any]) -> None:
         if not self.workers.is_main:
@@ -309,8 +258,3 @@ class UNetTraining:
         log.warning(
             "out of GPU memory: going on with %d x %d frames per step", self.micro_batches, frames // self.micro_batches
         )
-
-
-def _frozen(model: SyncModel) -> SyncModel:
-    model.requires_grad_(False)
-    return model.eval()
