@@ -37,10 +37,13 @@ class Models(_Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="what runs the networks; auto takes CUDA where there is a device"
     )
-    runtime: Literal["auto", "onnxruntime", "openvino-int8", "openvino-bf16", "openvino-f32"] = Field(
+    runtime: Literal[
+        "auto", "onnxruntime", "openvino-int8", "openvino-bf16", "openvino-f32", "cuda-fp16", "tensorrt"
+    ] = Field(
         default="auto",
-        description="what computes on a CPU; auto measures at the first load and takes the cheapest; openvino-int8 is "
-        "for avatars that were packaged for it and draws others in bf16",
+        description="what computes; auto measures at the first load on a CPU and takes the cheapest, and takes "
+        "onnxruntime on a GPU; openvino-int8 is for avatars that were packaged for it and draws others in bf16; "
+        "cuda-fp16 and tensorrt are for a GPU and untested on one",
     )
     threads: int = Field(default=0, ge=0, le=256, description="CPU threads per network; 0 = one per core")
     loaded_mb: int = Field(default=1024, ge=1, description="memory for all loaded avatars, MiB")

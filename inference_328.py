@@ -55,7 +55,7 @@ def parse_options(arguments: Sequence[str] | None) -> configargparse.Namespace:
     parser.add_argument("--start_frame", type=int, default=0, help="frame of the avatar's template to begin at")
     parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what runs the networks")
-    parser.add_argument("--runtime", choices=get_args(RuntimeName), default="auto", help="what computes on a CPU")
+    parser.add_argument("--runtime", choices=get_args(RuntimeName), default="auto", help="what computes; auto measures")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads for the networks; 0 = one per core")
     options = parser.parse_args(arguments)
     if options.audio_path is not None and (options.voice is not None or options.speed is not None):

@@ -26,8 +26,8 @@ from services.avatar import Avatar, open_avatar
 from services.avatar_manifest import FRAMES_FILE, TRACK_FILE, seal_avatar
 from services.model_service import ModelService
 from services.openvino_runtime import OpenVinoRuntime
-from services.runtime import Runtime
-from services.runtime_choice import RuntimeName, choose_runtime
+from services.runtime import Runtime, cuda_device_count
+from services.runtime_choice import GPU_RUNTIMES, RuntimeName, choose_runtime
 
 MIB: Final = 1 << 20
 FEATURES_BYTES: Final = 512 * MIB  # the product's own defaults
@@ -62,16 +62,18 @@ def threads_of(options: configargparse.Namespace) -> int:
 
 
 def runtimes_here() -> list[RuntimeName]:
-    """Every runtime that this processor has kernels for; "auto" is none of them."""
+    """Every runtime that this machine can compute with; "auto" is none of them."""
     openvino = OpenVinoRuntime("bf16", 1)
-    missing = {"auto"}
+    missing: set[RuntimeName] = {"auto"}
+    missing |= set() if cuda_device_count() else GPU_RUNTIMES
     missing |= set() if openvino.computes_bf16 else {"openvino-bf16"}
     missing |= set() if openvino.computes_int8 else {"openvino-int8"}
     return [name for name in RUNTIMES if name not in missing]
 
 
 def cpu_runtime(name: RuntimeName, threads: int) -> Runtime:
-    return choose_runtime(name, "cpu", threads)
+    """A runtime on the CPU, unless it is one for GPUs only."""
+    return choose_runtime(name, "auto" if name in GPU_RUNTIMES else "cpu", threads)
 
 
 def model_service(avatars_dir: Path, runtime: Runtime, features_bytes: int = FEATURES_BYTES) -> ModelService:

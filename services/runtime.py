@@ -29,7 +29,9 @@ Device = Literal["auto", "cpu", "cuda"]
 Arrays = Mapping[str, NDArray[Any]]
 
 _CPU_BATCH: Final = 1
-_CUDA_BATCH: Final = 4
+CUDA_BATCH: Final = 4
+# HEURISTIC: the kernel depends on the shape alone, not on a race between kernels at start-up.
+CUDA_OPTIONS: Final = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 _NUMPY_TYPES: Final[dict[str, type]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -105,9 +107,7 @@ class OnnxRuntime:
         self._providers: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if devices:
             onnxruntime.preload_dlls()
-            # HEURISTIC: the kernel depends on the shape alone, not on a race between kernels at start-up.
-            options = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
-            self._providers.insert(0, ("CUDAExecutionProvider", options))
+            self._providers.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
 
     def suits(self, path: Path) -> bool:
         """Every network: nothing is rounded."""
@@ -119,11 +119,7 @@ class OnnxRuntime:
         Raises:
             ModelRuntimeError: ONNX Runtime refuses the file.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 3
-        # Threads that wait must sleep: with busy neighbours, spinning ones took 180 ms of CPU time per frame, not 62.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(self._threads)
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=self._providers)
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
@@ -141,7 +137,7 @@ class OnnxGraph:
         self._session = session
         self._path = path
         self.provider: str = session.get_providers()[0]
-        self.batch_frames = _CUDA_BATCH if self.provider == "CUDAExecutionProvider" else _CPU_BATCH
+        self.batch_frames = CUDA_BATCH if self.provider == "CUDAExecutionProvider" else _CPU_BATCH
         self.inputs = tuple(_spec(value) for value in session.get_inputs())
         self.outputs = tuple(_spec(value) for value in session.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
@@ -149,14 +145,29 @@ class OnnxGraph:
     def run(self, feeds: Arrays) -> dict[str, NDArray[Any]]:
         rows = len(next(iter(feeds.values())))
         assert 1 <= rows <= self.batch_frames, (rows, self.batch_frames)
-        padding = self.batch_frames - rows
-        if padding:
-            feeds = {name: np.concatenate([array, *[array[-1:]] * padding]) for name, array in feeds.items()}
         try:
-            results = self._session.run(self._output_names, dict(feeds))
+            results = self._session.run(self._output_names, dict(padded(feeds, self.batch_frames)))
         except Exception as error:  # ONNX Runtime's errors have no base class of their own
             raise ModelRuntimeError(f"{self._path} failed on {self.provider}: {error}") from error
         return {name: result[:rows] for name, result in zip(self._output_names, results, strict=True)}
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Options of every session; 0 threads = one per core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Threads that wait must sleep: with busy neighbours, spinning ones took 180 ms of CPU time per frame, not 62.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def padded(feeds: Arrays, batch: int) -> Arrays:
+    """Fill a batch up by repeating the last row."""
+    padding = batch - len(next(iter(feeds.values())))
+    if not padding:
+        return feeds
+    return {name: np.concatenate([array, *[array[-1:]] * padding]) for name, array in feeds.items()}
 
 
 def _spec(value: Any) -> TensorSpec:
