@@ -16,7 +16,7 @@ from tests.training_material import drawn_dataset, untrained_sync
 from training.data import FaceData
 from training.distributed import Workers
 from training.generator import Generator
-from training.lip_stage import COMPONENTS, LipModel, evaluate_lips, lip_parameters, train_lips
+from training.lip_stage import COMPONENTS, LipModel, evaluate_lips, lip_error, lip_parameters, train_lips
 from training.presets import LipPreset
 from training.sound import MelSound
 
@@ -63,6 +63,14 @@ def test_parameters_are_scaled_by_the_training_frames_and_blind_to_lost_ones(
     opening = torch.from_numpy(dataset.opening_T)[frames]
     r = torch.corrcoef(torch.cat([found[frames, :2].T, opening[None]]))[2, :2]
     assert float(r.square().sum()) > 0.95
+
+
+def test_closed_lips_in_speech_count_three_times() -> None:
+    target = torch.zeros(4, COMPONENTS + 1)
+    target[:, -1] = torch.tensor([-1.0, 1.0, -1.0, 1.0])  # closed, open, closed in a pause, open in a pause
+    gate = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    errors = [float(lip_error(target + torch.eye(4)[i, :, None], target, gate, torch.tensor(-0.5))) for i in range(4)]
+    assert errors == pytest.approx([0.75, 0.25, 0.25, 0.25])
 
 
 def test_the_encoder_learns_how_far_the_mouth_opens(

@@ -116,7 +116,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "cpu": Preset(
         SyncNetPreset(steps=500, batch=64, evaluate_every=100, patience=4),
-        LipPreset(steps=2400),
+        LipPreset(steps=3000),
         UNetPreset(
             steps_a=2200,
             steps_b=1300,
