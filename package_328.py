@@ -26,7 +26,6 @@ from data_prep.names import check_name
 from data_prep.recipe_328 import check_recipe
 from evaluation.held_out import evaluate_avatar
 from models.audio_encoder import AudioFrontEnd, LogMel
-from models.checkpoint import load_checkpoint
 from services.avatar_manifest import (
     FRAMES_FILE,
     MANIFEST_FILE,
@@ -43,7 +42,7 @@ from services.errors import BrokenAvatarError, ModelRuntimeError
 from services.int8_compute import Int8Calibration, write_calibration
 from services.openvino_runtime import OpenVinoRuntime
 from training.export import export_generator, max_abs_error, psnr_db
-from training.generator import Generator
+from training.generator import Generator, trained_generator
 from training.int8 import InputsOf, held_out_mouth_psnr_db, input_bounds
 from training.packaging import (
     LONGEST_TEMPLATE_S,
@@ -97,7 +96,7 @@ def package(options: configargparse.Namespace) -> Path:
     """
     name = check_name(options.name)
     dataset = open_dataset(options.dataset_dir / name)
-    checkpoint = load_checkpoint(options.checkpoint_dir / name / "unet" / "best.pt")
+    checkpoint = trained_generator(options.checkpoint_dir / name / "unet")
     check_recipe(checkpoint["recipe"], f"checkpoint {options.checkpoint_dir / name}")
     source_sha256 = str(dataset.manifest["source"]["sha256"])
     if checkpoint["identity"]["source"] != source_sha256:

@@ -77,8 +77,16 @@ stage() {
 
 stage "1/4 prepare the recording" "$PYTHON" -m data_prep "$RECORDING" --name "$NAME"
 stage "2/4 train the sync network" "$PYTHON" train_328.py --name "$NAME" --stage syncnet --preset "$PRESET" --device "$DEVICE"
-stage "3/4 train the face network" "$PYTHON" train_328.py --name "$NAME" --stage unet --preset "$PRESET" --device "$DEVICE"
+# What was trained until a late failure still makes an avatar; whoever stops the training wants to go on later.
+failure=0
+stage "3/4 train the face network" "$PYTHON" train_328.py --name "$NAME" --stage unet --preset "$PRESET" --device "$DEVICE" ||
+    failure=$?
+if ((failure)); then
+    ((failure < 128)) && [[ -f checkpoint/$NAME/unet/last.pt ]] || exit "$failure"
+    echo "=== training ended early (exit code $failure): packaging what there is" >&2
+fi
 stage "4/4 package the avatar" "$PYTHON" package_328.py --name "$NAME" "${ORIGIN[@]}"
+((failure == 0)) || exit "$failure"
 
 printf '\n=== done in %s: avatars/%s\n' "$(clock $SECONDS)" "$NAME"
 echo "make it speak: .venv/bin/python inference_328.py --name '$NAME' --audio_path SPEECH.wav"

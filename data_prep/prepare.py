@@ -20,6 +20,7 @@ from data_prep.audio import recorded_sound
 from data_prep.checks import check_audible, check_space, needed_bytes
 from data_prep.dataset_328 import MANIFEST, PRODUCTS, read_manifest
 from data_prep.errors import BusyError, DiskFullError, FaceError
+from data_prep.material import check_material
 from data_prep.measurements import measure
 from data_prep.names import Request, bring_in, sha256
 from data_prep.publishing import AudioChoice, Prepared, publish
@@ -77,6 +78,7 @@ def _prepare(request: Request, recording: Recording, audio: AudioChoice) -> bool
     try:
         speech_T = gate(measured.sound_S) > 0
         splits = make_splits(recording.frames, measured.clips, measured.valid_T, speech_T)
+        check_material(request.name, measured.valid_T, measured.clips, splits)
     except ValueError as error:
         raise FaceError(f"{recording.path.name}: {error}") from error
     geometry = hashlib.sha256(measured.affine_T23.tobytes()).hexdigest()

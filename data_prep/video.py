@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from data_prep.colour import decode_rgb, encode_rgb
 from data_prep.errors import TruncatedError
+from data_prep.material import GROUP_FRAMES
 from data_prep.recipe_328 import FPS
 from data_prep.recording import INSTANT_S, Recording, decode_pictures, frame_time, open_media, picture_stream
 
 LONGEST_SIDE_PX: Final = 1920
-GOP_FRAMES: Final = 25
 THUMBNAIL_PX: Final = 64
 # A picture may be shown at most this much before its time stamp. At a steady rate of 25 or more that is simply the
 # nearest picture; in a gap of a variable rate the old picture stays until its successor is due.
@@ -150,7 +150,7 @@ class FrameWriter:
         coder.options = {
             "preset": "veryfast",
             "crf": "14",
-            "x264-params": f"keyint={GOP_FRAMES}:min-keyint={GOP_FRAMES}:scenecut=0:open-gop=0:bframes=0",
+            "x264-params": f"keyint={GROUP_FRAMES}:min-keyint={GROUP_FRAMES}:scenecut=0:open-gop=0:bframes=0",
         }
         coder.colorspace, coder.color_range = Colorspace.ITU709, ColorRange.MPEG
         coder.color_primaries, coder.color_trc = ColorPrimaries.BT709, ColorTrc.BT709

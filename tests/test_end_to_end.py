@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,16 @@ def test_everything_again_does_nothing_again(workplace: Path) -> None:
     chosen = ["--name", NAME, "--stage", "unet", "--preset", "tiny", "--device", "cpu"]
     assert train_328.main([*chosen, *folders]) == 0
     assert best.stat().st_mtime_ns == trained
+
+
+def test_a_training_that_ended_early_still_makes_an_avatar(workplace: Path, tmp_path: Path) -> None:
+    """Nothing was judged yet, so there is no best.pt: the last averaged weights speak."""
+    shutil.copytree(workplace / "checkpoint" / NAME, tmp_path / "checkpoint" / NAME)
+    (tmp_path / "checkpoint" / NAME / "unet" / "best.pt").unlink()
+    folders = ["--dataset_dir", str(workplace / "dataset"), "--checkpoint_dir", str(tmp_path / "checkpoint")]
+    made = ["--name", NAME, "--synthetic", "--no_evaluation", "--avatars_dir", str(tmp_path / "avatars"), *folders]
+    assert package_328.main(made) == 0
+    assert open_avatar(tmp_path / "avatars", NAME).manifest.versions["training_steps"] == PRESETS["tiny"].unet.steps
 
 
 def test_packaging_again_keeps_a_consent_that_was_given_later(workplace: Path) -> None:

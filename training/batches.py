@@ -5,6 +5,7 @@ Axes: B batch of clips, T frames of a clip, N = B T frames, R references, F mel 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,11 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data import FaceData, TooLittleDataError, balanced_weights, draw, draw_shifts, spans, step_generator
+from training.data import FaceData, balanced_weights, draw, draw_shifts, spans, step_generator
 from training.presets import UNetPreset
 from training.sound import TrainingSound
 
+log = logging.getLogger(__name__)
+
 _HEAR_SILENCE = 0.3  # share of clips in which pauses reach the audio encoder instead of the silence token
+_LEAST_CLOSED_WINDOWS = 8
+_CLOSED_WINDOW_SHARE = 0.02
 _LIGHT, _REFERENCE_LIGHT = 0.06, 0.04
 
 
@@ -70,13 +75,23 @@ class BatchSource:
             closed_frames = torch.zeros(len(self.data.opening_T), dtype=torch.bool)
             closed_frames[self.sound.closed_frames] = True
             closed = starts[closed_frames[spans(starts, length)].all(dim=1)]
-            if len(closed) == 0:
-                raise TooLittleDataError(
-                    f"{self.data.dataset.name!r} has no {length} consecutive training frames with a closed mouth: "
-                    "record 5-20 s of silence with the mouth closed at the start and the end"
-                )
+            if len(closed) < _LEAST_CLOSED_WINDOWS:
+                closed = self._most_closed(starts, length)
             self._starts[length] = (starts, weights, closed)
         return self._starts[length]
+
+    def _most_closed(self, starts: Tensor, length: int) -> Tensor:
+        """For somebody who never rests with a closed mouth: the windows whose widest frame is the least open."""
+        widest = self.data.opening_T[spans(starts, length)].amax(dim=1)
+        count = min(max(_LEAST_CLOSED_WINDOWS, round(_CLOSED_WINDOW_SHARE * len(starts))), len(starts))
+        log.warning(
+            "%s hardly ever rests with a closed mouth: silence is answered with the %d most closed stretches of %d "
+            "frames there are. 5 to 20 s of silence with closed lips, at the start and the end, would teach it better",
+            self.data.dataset.name,
+            count,
+            length,
+        )
+        return starts[widest.argsort(stable=True)[:count].sort().values]
 
     def _assemble(
         self, starts: Tensor, length: int, silenced: Tensor, half_size: bool, generator: torch.Generator

@@ -18,20 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_prep.dataset_328 import Dataset328
+from data_prep.material import no_window, usable_frames, window_starts
 from data_prep.recipe_328 import CROP_PX, INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
 from training.references import ReferencePools, build_pools
 
 log = logging.getLogger(__name__)
 
-# Windows of sound reach 251 ms to both sides: frames closer than this to a jump cut hear the other clip.
-CUT_MARGIN_FRAMES = 7
 LIP_LANDMARKS = (0, 13, 14, 17, 37, 39, 40, 61, 84, 91, 146, 181, 185, 267, 269, 270, 291, 314, 321, 375, 405, 409)
 _MOUTH_PADDING = (0.18, 0.35)  # of the lips' width and height
 _GPU_SHARE = 0.5  # of the free GPU memory that crops may take
-
-
-class TooLittleDataError(ValueError):
-    """A split has no usable window."""
 
 
 def step_generator(seed: int, step: int, rank: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -51,7 +46,6 @@ class FaceData:
     opening_T: Tensor
     mouth_box_T4: Tensor  # inner coordinates
     usable_T: NDArray[np.bool_]
-    clip_of_T: NDArray[np.int64]
     pools: ReferencePools
 
     @classmethod
@@ -59,16 +53,9 @@ class FaceData:
         """Put a dataset on the device.
 
         Raises:
-            TooLittleDataError: no training frames are left.
+            ValueError: no training frames are left.
         """
-        usable = dataset.valid_T.copy()
-        clip_of = np.full(len(usable), -1, np.int64)
-        for number, (start, stop) in enumerate(dataset.clips):
-            clip_of[start:stop] = number
-            if start > 0:
-                usable[start : start + CUT_MARGIN_FRAMES] = False
-            if stop < len(usable):
-                usable[stop - CUT_MARGIN_FRAMES : stop] = False
+        usable = usable_frames(dataset.valid_T, dataset.clips)
         pools = build_pools(dataset.opening_T, dataset.pose_T3, dataset.blur_T, usable, dataset.splits["train"])
         return cls(
             dataset=dataset,
@@ -77,7 +64,6 @@ class FaceData:
             opening_T=torch.from_numpy(dataset.opening_T.astype(np.float32)),
             mouth_box_T4=torch.from_numpy(mouth_boxes(dataset.landmarks_TK2, dataset.affine_T23)).to(device),
             usable_T=usable,
-            clip_of_T=clip_of,
             pools=pools,
         )
 
@@ -85,20 +71,12 @@ class FaceData:
         """First frames of all windows of `length` usable frames inside one block of a split and one clip.
 
         Raises:
-            TooLittleDataError: there is none.
+            TooLittleMaterialError: there is none.
         """
-        starts: list[int] = []
-        for start, stop in self.dataset.splits[split]:
-            for first in range(start, stop - length + 1):
-                window = slice(first, first + length)
-                if self.usable_T[window].all() and self.clip_of_T[first] == self.clip_of_T[first + length - 1]:
-                    starts.append(first)
-        if not starts:
-            raise TooLittleDataError(
-                f"the {split} split of {self.dataset.name!r} has no {length} consecutive usable frames; "
-                "the preparation report tells which frames were left out and why: record again or record more"
-            )
-        return torch.tensor(starts)
+        starts = window_starts(self.usable_T, self.dataset.clips, self.dataset.splits[split], length)
+        if len(starts) == 0:
+            raise no_window(split, self.dataset.name, length)
+        return torch.from_numpy(starts)
 
     def inner(self, frames_N: Tensor, shift_N2: Tensor | None = None) -> Tensor:
         """Inner squares of frames as float RGB in [0, 1], (N, 3, 320, 320) in channels_last.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,10 @@ from torch import Tensor, nn
 from data_prep.mask_328 import alpha_bounds, unseen_mask
 from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
+from models.checkpoint import load_checkpoint
 from models.unet_328 import UNet328, UNetConfig
+
+log = logging.getLogger(__name__)
 
 
 def audio_encoder_of(checkpoint: dict[str, Any]) -> AudioEncoder:
@@ -20,6 +25,26 @@ def audio_encoder_of(checkpoint: dict[str, Any]) -> AudioEncoder:
     weights = {k.removeprefix("audio."): v for k, v in checkpoint["model"].items() if k.startswith("audio.")}
     audio.load_state_dict(weights)
     return audio
+
+
+def trained_generator(folder: Path) -> dict[str, Any]:
+    """What a run of the generator has to show: its best averaged weights, or its last where none were judged yet.
+
+    Args:
+        folder: checkpoint/NAME/unet.
+    Returns:
+        A checkpoint with the averaged weights under `generator`.
+    Raises:
+        FileNotFoundError: nothing was trained.
+    """
+    best, last = folder / "best.pt", folder / "last.pt"
+    if best.exists() or not last.exists():
+        return load_checkpoint(best)
+    found = load_checkpoint(last)
+    log.warning(
+        "%s: training ended before its first judgement; its last weights (step %d) are taken", last, found["step"]
+    )
+    return found | {"generator": found["ema"]["shadow"]}
 
 
 class Generator(nn.Module):

@@ -17,17 +17,13 @@ from numpy.typing import NDArray
 
 from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328
+from data_prep.material import GROUP_FRAMES, no_template, template_groups
 from data_prep.recipe_328 import FPS, INNER_OFFSET_PX, INNER_PX, window_samples
 from data_prep.video import iter_rgb
 from data_prep.voice_activity import gate
 
-GOP_FRAMES = 25  # the closed groups of pictures of a dataset's frames.mp4
 LONGEST_TEMPLATE_S = 40.0
 _SMOOTHING_S = 1.0
-
-
-class NoTemplateError(ValueError):
-    """The recording has no stretch on which an avatar could be drawn."""
 
 
 @dataclass(frozen=True)
@@ -44,33 +40,20 @@ def choose_template(dataset: Dataset328, longest_s: float = LONGEST_TEMPLATE_S) 
     Args:
         longest_s: no longer than this; at least one GOP.
     Raises:
-        NoTemplateError: there is not one second of it.
+        TooLittleMaterialError: there is not one second of it.
     """
-    most_gops = max(1, int(longest_s * FPS) // GOP_FRAMES)
+    most = max(1, int(longest_s * FPS) // GROUP_FRAMES) * GROUP_FRAMES
     motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)
     best: tuple[float, Template] | None = None
-    for clip_start, clip_stop in dataset.clips:
-        first = -(-clip_start // GOP_FRAMES)
-        whole = [
-            bool(dataset.valid_T[g * GOP_FRAMES : (g + 1) * GOP_FRAMES].all())
-            for g in range(first, clip_stop // GOP_FRAMES)
-        ]
-        for begin in range(len(whole)):
-            length = 0
-            while begin + length < len(whole) and whole[begin + length] and length < most_gops:
-                length += 1
-            if length == 0:
-                continue
-            start = (first + begin) * GOP_FRAMES
-            template = Template(start, start + length * GOP_FRAMES)
-            score = length - float(np.mean(motion[template.start : template.stop])) / (1 + float(motion.max()))
+    for first, last in template_groups(dataset.valid_T, dataset.clips):
+        length = min(most, last - first)
+        for start in range(first, last - length + 1, GROUP_FRAMES):
+            calm = float(np.mean(motion[start : start + length])) / (1 + float(motion.max()))
+            score = length // GROUP_FRAMES - calm
             if best is None or score > best[0]:
-                best = (score, template)
+                best = (score, Template(start, start + length))
     if best is None:
-        raise NoTemplateError(
-            f"{dataset.name!r} has no second in which every frame has a good face: "
-            "see report.html of the dataset for why frames were left out, and record again"
-        )
+        raise no_template(dataset.name)
     return best[1]
 
 
