@@ -27,16 +27,16 @@ from starlette.responses import FileResponse
 
 import config
 from config import ConfigError, Settings
-from data_prep.errors import PreparationError
+from recipe.errors import UserError
 from services.container import ServerOptions, Services, build_server, build_services
-from services.errors import ModelRuntimeError, ServiceError
+from services.errors import ModelRuntimeError
 from services.http.dependencies import Facts
 from services.http.listing import Readiness
 from services.http.openapi import describe_problems
 from services.http.problems import ProblemMap
 from services.http.protection import Protection
 from services.http.routes import router
-from services.memory import share_one_arena
+from services.runtimes.memory import share_one_arena
 from services.speech.cache import SpeechCache
 from services.streaming.debug_recorder import DebugState
 from services.tts_service import build_speech
@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         public=public,
         version=app.version,
     )
-    for kind in (RequestValidationError, HTTPException, ServiceError, PreparationError, Exception):
+    for kind in (RequestValidationError, HTTPException, UserError, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_middleware(
         Protection,

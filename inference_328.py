@@ -23,18 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data_prep.audio import iter_audio
-from data_prep.errors import PreparationError
-from data_prep.recipe_328 import FPS
-from services.avatar_manifest import AvatarManifest
+from recipe.avatar_format import AvatarManifest
+from recipe.errors import UserError
+from recipe.recipe_328 import FPS
+from recipe.sound import SoundTrack, iter_audio, original_sound
 from services.container import build_services
-from services.errors import ServiceError, VideoWriteError
-from services.memory import share_one_arena
-from services.runtime_choice import RuntimeName
+from services.errors import VideoWriteError
+from services.runtimes.choice import RuntimeName
+from services.runtimes.memory import share_one_arena
 from services.speech.feed import SpeechFeed
+from services.streaming.video_writer import write_video
 from services.tts_service import build_speech
 from services.types import TTSService, VideoFrame
-from services.video_writer import SoundTrack, original_sound, write_video
 
 _SLUG_CHARACTERS = 24
 
@@ -46,7 +46,7 @@ def parse_options(arguments: Sequence[str] | None) -> configargparse.Namespace:
     said = parser.add_mutually_exclusive_group(required=True)
     said.add_argument("--audio_path", type=Path, help="speech; any file with sound")
     said.add_argument("--text", help="what to say; plain text")
-    parser.add_argument("--voice", help="of the text, as `python -m services.tts_service voices` lists it")
+    parser.add_argument("--voice", help="of the text, as `python -m services.speech voices` lists it")
     parser.add_argument("--speed", type=float, help="of the text, 0.5 to 2; 1, the voice's own, is the default")
     parser.add_argument("--voices_dir", type=Path, default=Path("voices"), help="folder of the Piper voices")
     parser.add_argument(
@@ -149,7 +149,7 @@ _HEADLINES = {
 
 
 def _measured(manifest: AvatarManifest) -> str:
-    """The headline metrics of the avatar's own held-out test; all of them: python -m services.avatar show NAME."""
+    """The headline metrics of the avatar's own held-out test; all of them: python -m services.avatars show NAME."""
     found = {key: manifest.metrics.get(key) for key in _HEADLINES}
     numbers = [_HEADLINES[key].format(value) for key, value in found.items() if isinstance(value, int | float)]
     return "held-out test of this avatar: " + ", ".join(numbers) if numbers else ""
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     share_one_arena()
     try:
         sys.stdout.write(render(options))
-    except (ServiceError, PreparationError) as error:
+    except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:

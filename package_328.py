@@ -22,11 +22,9 @@ import torch
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328, open_dataset
-from data_prep.names import check_name
-from data_prep.recipe_328 import check_recipe
 from evaluation.held_out import evaluate_avatar
 from models.audio_encoder import AudioFrontEnd, LogMel
-from services.avatar_manifest import (
+from recipe.avatar_format import (
     FRAMES_FILE,
     MANIFEST_FILE,
     POSTER_FILE,
@@ -38,9 +36,12 @@ from services.avatar_manifest import (
     seal_avatar,
     write_manifest,
 )
-from services.errors import BrokenAvatarError, ModelRuntimeError
-from services.int8_compute import Int8Calibration, write_calibration
-from services.openvino_runtime import OpenVinoRuntime
+from recipe.errors import BrokenAvatarError
+from recipe.int8_calibration import Int8Calibration, write_calibration
+from recipe.names import check_name
+from recipe.recipe_328 import check_recipe
+from services.errors import ModelRuntimeError
+from services.runtimes.openvino import OpenVinoRuntime
 from training.export import export_generator, max_abs_error, psnr_db
 from training.generator import Generator, trained_generator
 from training.int8 import InputsOf, held_out_mouth_psnr_db, input_bounds
@@ -279,7 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.consent and not options.synthetic:
         log.warning(
             "no consent is recorded: servers beyond this machine will not show it "
-            '(python -m services.avatar consent %s "who, date, scope")',
+            '(python -m services.avatars consent %s "who, date, scope")',
             options.name,
         )
     return 0

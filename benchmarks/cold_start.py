@@ -26,11 +26,11 @@ def main(arguments: list[str]) -> int:
     import api
 
     end("imports")
-    from services.avatar import open_avatar
-    from services.avatar_manifest import AUDIO_ENCODER_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
-    from services.model_service import LoadedAvatar
-    from services.runtime import Graph
-    from services.runtime_choice import choose_runtime
+    from recipe.avatar_format import AUDIO_ENCODER_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
+    from services.avatars.avatar import open_avatar
+    from services.avatars.networks import LoadedAvatar
+    from services.runtimes.choice import choose_runtime
+    from services.runtimes.runtime import Graph
     from services.tts_service import build_speech
 
     app = api.create_app()

@@ -25,15 +25,15 @@ from benchmarks.material import JPEG_QUALITY, base_parser, cpu_runtime, model_se
 from benchmarks.service import Server
 from benchmarks.stages import Stages
 from benchmarks.table import Cell, Table, report_all
-from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import window_samples
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import window_samples
+from services.avatars.networks import LoadedAvatar
+from services.avatars.template import TemplateWalk
 from services.frame_generation_service import FrameGenerationService, HeardSound, SoundWindow
-from services.model_service import LoadedAvatar
 from services.speech.feed import SpeechFeed
 from services.streaming.events import Frame
 from services.streaming.ndjson import encode_ndjson
 from services.streaming.session import SessionRequest, run_session
-from services.template import TemplateWalk
 from services.tts_service import build_speech
 from services.types import TTSService
 

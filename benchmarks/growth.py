@@ -32,14 +32,15 @@ from benchmarks.material import (
     threads_of,
 )
 from benchmarks.table import Cell, Table, report_all
-from data_prep.recipe_328 import FPS
-from services.catalogue import AvatarCatalogue
+from recipe.recipe_328 import FPS
+from services.avatars.catalogue import AvatarCatalogue
+from services.avatars.networks import LoadedAvatar
 from services.frame_generation_service import FrameGenerationService
-from services.memory import share_one_arena
-from services.model_service import LoadedAvatar, ModelService
+from services.model_service import ModelService
+from services.runtimes.memory import share_one_arena
 from services.streaming.jpeg import encode_jpeg
+from services.streaming.video_writer import write_video
 from services.types import VideoFrame
-from services.video_writer import write_video
 
 _LOOK_EVERY: Final = FPS  # at the memory, in frames
 _KEPT: Final = 2  # avatars that the budget of the LRU table holds

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from data_prep.recipe_328 import FPS
+from recipe.recipe_328 import FPS
 
 _FRAME_S: Final = 1 / FPS
 

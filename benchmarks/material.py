@@ -20,14 +20,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.colour import decode_rgb, encode_rgb
-from data_prep.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ
-from services.avatar import Avatar, open_avatar
-from services.avatar_manifest import FRAMES_FILE, TRACK_FILE, seal_avatar
+from recipe.avatar_format import FRAMES_FILE, TRACK_FILE, seal_avatar
+from recipe.colour import decode_rgb, encode_rgb
+from recipe.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ
+from services.avatars.avatar import Avatar, open_avatar
 from services.model_service import ModelService
-from services.openvino_runtime import OpenVinoRuntime
-from services.runtime import Runtime, cuda_device_count
-from services.runtime_choice import GPU_RUNTIMES, RuntimeName, choose_runtime
+from services.runtimes.choice import GPU_RUNTIMES, RuntimeName, choose_runtime
+from services.runtimes.onnx import cuda_device_count
+from services.runtimes.openvino import OpenVinoRuntime
+from services.runtimes.runtime import Runtime
 
 MIB: Final = 1 << 20
 FEATURES_BYTES: Final = 512 * MIB  # the product's own defaults

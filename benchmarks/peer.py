@@ -48,10 +48,10 @@ from benchmarks.peer_network import (
 )
 from benchmarks.stages import Laps, Stages
 from benchmarks.table import Cell, Table, report_all
-from data_prep.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX, SAMPLE_RATE_HZ, window_samples
+from recipe.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX, SAMPLE_RATE_HZ, window_samples
+from services.avatars.networks import LoadedAvatar
 from services.frame_generation_service import FrameGenerationService
-from services.model_service import LoadedAvatar
-from services.video_writer import write_video
+from services.streaming.video_writer import write_video
 
 _INNER: Final = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
 _PEER_PARTS: Final = ("read", "crop", "network", "paste", "write")

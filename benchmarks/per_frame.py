@@ -32,16 +32,16 @@ from benchmarks.material import (
 )
 from benchmarks.stages import PeakMeter, Peaks, Rate, Stages
 from benchmarks.table import Cell, Table, report_all
-from data_prep.face_crop import crop_face
-from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ, window_samples
-from services.avatar_manifest import FRAMES_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
+from recipe.avatar_format import FRAMES_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
+from recipe.crop import crop_face
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, window_samples
+from services.avatars.networks import LoadedAvatar
+from services.avatars.template import TemplateVideo
 from services.frame_generation_service import FrameGenerationService, HeardSound
-from services.model_service import LoadedAvatar
-from services.runtime_choice import RuntimeName
+from services.runtimes.choice import RuntimeName
 from services.streaming.jpeg import encode_jpeg
-from services.template import TemplateVideo
-from services.video_writer import Mp4Writer, write_video
+from services.streaming.video_writer import Mp4Writer, write_video
 
 _SHARED: Final = "any"
 _DECODER, _ENCODER, _AUDIO = "decoder", "template encoder with its crop", "audio encoder"

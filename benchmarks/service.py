@@ -30,7 +30,7 @@ import configargparse
 from benchmarks.lateness import Listener, p95
 from benchmarks.material import base_parser, sized_avatars
 from benchmarks.table import Cell, Table, report_all
-from services.avatar import open_avatar
+from services.avatars.avatar import open_avatar
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _NINE: Final = ("The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog")

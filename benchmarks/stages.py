@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import torch
 
-from services.openvino_runtime import OpenVinoRuntime
+from services.runtimes.openvino import OpenVinoRuntime
 
 T = TypeVar("T")
 

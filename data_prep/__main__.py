@@ -11,10 +11,11 @@ import configargparse
 
 from data_prep.dataset_328 import MANIFEST, REPORT, read_manifest
 from data_prep.errors import PreparationError
-from data_prep.names import resolve, sha256
 from data_prep.prepare import prepare
 from data_prep.publishing import AudioChoice
-from data_prep.recipe_328 import AUDIO_FEATURES
+from data_prep.request import resolve
+from recipe.files import sha256
+from recipe.recipe_328 import AUDIO_FEATURES
 
 log = logging.getLogger("data_prep")
 

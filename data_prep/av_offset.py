@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 MAX_LAG: Final = 15
 _LEAST_FRAMES: Final = 5 * FPS  # less says nothing; also room for a chance level

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import PRODUCTS
-from data_prep.errors import DiskFullError, FaceError, NoAudioError
+from data_prep.errors import DiskFullError, FaceError
 from data_prep.landmarks import MIN_FACE_PX, NO_FACE, TOO_SMALL
-from data_prep.recipe_328 import CROP_PX, SAMPLES_PER_FRAME
 from data_prep.recording import Recording
 from data_prep.video import LONGEST_SIDE_PX
+from recipe.errors import NoAudioError
+from recipe.recipe_328 import CROP_PX, SAMPLES_PER_FRAME
 
 MIN_VALID_SHARE: Final = 0.5
 SILENT_DBFS: Final = -55.0  # nobody speaks if even the loudest frames are below this

@@ -21,8 +21,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import read_wav
-from data_prep.recipe_328 import CROP_PX, SAMPLES_PER_FRAME, check_recipe
+from recipe.recipe_328 import CROP_PX, SAMPLES_PER_FRAME, check_recipe
+from recipe.sound import read_wav
 
 SCHEMA: Final = "avatar328/dataset"
 VERSION: Final = 1

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.face_crop import RIGID_POINTS, similarity
+from data_prep.alignment import RIGID_POINTS, similarity
 
 # An average face's rigid points in the patch on which movement is measured; brows to nostrils fill it.
 _PATCH_WH: Final = (224, 160)

@@ -12,16 +12,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import recorded_sound
+from data_prep.alignment import face_affines, person_template, steady_affines
 from data_prep.av_offset import AvOffset, estimate_av_offset
 from data_prep.checks import check_face
 from data_prep.clips import find_clips
-from data_prep.face_crop import face_affines, mouth_opening, person_template, steady_affines
 from data_prep.landmarks import Tracked, face_box
 from data_prep.pose import head_pose
-from data_prep.recipe_328 import FPS, SAMPLES_PER_FRAME
+from data_prep.recorded_sound import recorded_sound
 from data_prep.recording import Recording
 from data_prep.video import NormalisedPictures
+from recipe.mouth import mouth_opening
+from recipe.recipe_328 import FPS, SAMPLES_PER_FRAME
 
 DAMAGED: Final = "damaged picture"
 FROZEN: Final = "picture stands still while the sound goes on"

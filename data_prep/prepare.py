@@ -16,18 +16,19 @@ from errno import ENOSPC
 from pathlib import Path
 
 from data_prep import stages
-from data_prep.audio import recorded_sound
 from data_prep.checks import check_audible, check_space, needed_bytes
 from data_prep.dataset_328 import MANIFEST, PRODUCTS, read_manifest
 from data_prep.errors import BusyError, DiskFullError, FaceError
-from data_prep.material import check_material
 from data_prep.measurements import measure
-from data_prep.names import Request, bring_in, sha256
 from data_prep.publishing import AudioChoice, Prepared, publish
-from data_prep.recipe_328 import CHIN_Y, CROP_PX, SAMPLES_PER_FRAME, SUBNASALE_XY
+from data_prep.recorded_sound import recorded_sound
 from data_prep.recording import Recording, probe
+from data_prep.request import Request, bring_in
 from data_prep.splits import make_splits
-from data_prep.voice_activity import gate
+from recipe.files import sha256
+from recipe.material import check_material
+from recipe.recipe_328 import CHIN_Y, CROP_PX, SAMPLES_PER_FRAME, SUBNASALE_XY
+from recipe.voice_gate import gate
 
 log = logging.getLogger(__name__)
 

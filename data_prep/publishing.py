@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep import dataset_328 as files
-from data_prep.audio import write_wav
 from data_prep.landmarks import Tracked
 from data_prep.measurements import Measurements
-from data_prep.names import Request
 from data_prep.quality import QualityInputs, QualityReport, judge
-from data_prep.recipe_328 import FPS, recipe
 from data_prep.recording import Recording
 from data_prep.report import write_report
+from data_prep.request import Request
 from data_prep.stages import CropMeasures
 from data_prep.video import NormalisedPictures, iter_rgb
+from recipe.recipe_328 import FPS, recipe
+from recipe.sound import write_wav
 
 _REPORT_FRAMES: Final = 6
 

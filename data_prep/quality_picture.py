@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.quality_inputs import Finding, QualityInputs, graded
-from data_prep.recipe_328 import CROP_PX, FPS
+from recipe.recipe_328 import CROP_PX, FPS
 
 # Limits that the report draws as well. Measured on four real clips and the presenter: detail 11 to 88, speed 3 to 18.
 HEAD_SPEED_CALM: Final = 8.0  # crop px per frame

@@ -14,8 +14,8 @@ from scipy.ndimage import median_filter
 
 from data_prep.av_offset import CLEAR_CONFIDENCE, LEAST_OFFSET
 from data_prep.quality_inputs import Finding, QualityInputs, graded
-from data_prep.recipe_328 import FPS, SAMPLES_PER_FRAME
-from data_prep.voice_activity import gate
+from recipe.recipe_328 import FPS, SAMPLES_PER_FRAME
+from recipe.voice_gate import gate
 
 _SILENCE_S: Final = 5.0
 _SHUT_FRAMES: Final = 3 * FPS // 2  # no word keeps the lips shut for so long

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from data_prep import report_plots as plots
 from data_prep.av_offset import AvOffset
-from data_prep.mask_328 import hidden_mask
 from data_prep.quality import QualityReport
 from data_prep.quality_picture import HEAD_SPEED_CALM, LUMA_RANGE, SHARP_FROM, head_speed
-from data_prep.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX
+from recipe.mask_328 import hidden_mask
+from recipe.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX
 
 _FULL_FRAME_PX: Final = 300  # long side in the contact sheet
 _CROP_SHOWN_PX: Final = 192

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from data_prep.av_offset import MAX_LAG, AvOffset
-from data_prep.recipe_328 import FPS, SAMPLES_PER_FRAME
+from recipe.recipe_328 import FPS, SAMPLES_PER_FRAME
 
 _INK: Final = "#7f8081"  # stands for the page's own text colour
 BLUE, ORANGE, GREEN, RED, VIOLET = "#3e8ef7", "#f08c2e", "#2fa36b", "#e5484d", "#9a6bff"

@@ -7,19 +7,17 @@ Axes: T video frames (25/s).
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, FPS, SAMPLES_PER_FRAME
+from recipe.recipe_328 import FPS, WINDOW_REACH_FRAMES
 
-_WINDOW_REACH: Final = math.ceil(AUDIO_LOOKAHEAD_SAMPLES / SAMPLES_PER_FRAME)  # frames heard beyond the own one
 GAP_FRAMES: Final = FPS
 # What a short recording can spare: with one frame more than twice the reach between them, a training frame and a
 # held-out one share no audio sample. SyncNet's windows of five frames lie inside a block, so they need no more.
-SHORT_GAP_FRAMES: Final = 2 * _WINDOW_REACH + 1
+SHORT_GAP_FRAMES: Final = 2 * WINDOW_REACH_FRAMES + 1
 SHORT_RECORDING_FRAMES: Final = 30 * FPS
 _VALIDATION_SHARE: Final = 0.05
 _VALIDATION_LEAST: Final = FPS

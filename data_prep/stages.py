@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data_prep.dataset_328 import CROPS, FRAMES
-from data_prep.face_crop import crop_face
 from data_prep.landmarks import Tracked, follow_face
-from data_prep.recipe_328 import CROP_PX
 from data_prep.recording import Recording
 from data_prep.video import NormalisedPictures, iter_rgb, normalise
+from recipe.crop import crop_face
+from recipe.recipe_328 import CROP_PX
 
 # Raise it when code changes what these stages write.
 PREPARATION_VERSION: Final = 1

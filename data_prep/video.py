@@ -23,11 +23,12 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from data_prep.colour import decode_rgb, encode_rgb
 from data_prep.errors import TruncatedError
-from data_prep.material import GROUP_FRAMES
-from data_prep.recipe_328 import FPS
-from data_prep.recording import INSTANT_S, Recording, decode_pictures, frame_time, open_media, picture_stream
+from data_prep.recording import INSTANT_S, Recording
+from recipe.colour import decode_rgb, encode_rgb
+from recipe.material import GROUP_FRAMES
+from recipe.media import decode_pictures, frame_time, open_media, picture_stream
+from recipe.recipe_328 import FPS
 
 LONGEST_SIDE_PX: Final = 1920
 THUMBNAIL_PX: Final = 64

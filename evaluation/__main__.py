@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.dataset_328 import Dataset328, open_dataset
-from data_prep.errors import PreparationError
 from evaluation.driven import Driven, evaluate_driven
 from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, reader_of
 from evaluation.held_out import evaluate_held_out, find_scorer
@@ -30,10 +29,10 @@ from evaluation.report import (
 )
 from evaluation.sync import SyncScorer
 from evaluation.truth import Truth, load_truth
-from services.avatar import Avatar, open_avatar
+from recipe.errors import UserError
+from services.avatars.avatar import Avatar, open_avatar
 from services.container import build_services
-from services.errors import ServiceError
-from services.runtime import OnnxRuntime
+from services.runtimes.onnx import OnnxRuntime
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -158,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         evaluate(options)
-    except (ServiceError, PreparationError, ValueError, OSError) as error:
+    except (UserError, ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

@@ -11,11 +11,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME, window_samples
-from data_prep.voice_activity import gate
 from evaluation.networks import INNER
+from recipe.audio_window import window_pcm
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME, window_samples
+from recipe.voice_gate import gate
 
 MAX_FRAMES = 1000  # 40 s: more adds minutes and memory, and hardly changes a mean
 ROOM_TONE_DBFS = -60.0

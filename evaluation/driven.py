@@ -12,9 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import load_audio, window_pcm
-from data_prep.face_crop import crop_face
-from data_prep.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
 from evaluation import lips
 from evaluation.faces import find_landmarks
 from evaluation.metrics import sync_values
@@ -22,9 +19,13 @@ from evaluation.networks import INNER
 from evaluation.sync import WINDOW_FRAMES, SyncScore, SyncScorer, score_sync, voiced_windows
 from evaluation.truth import Truth, opening_over_eyes_T, score_openings
 from evaluation.value import Value
+from recipe.audio_window import window_pcm
+from recipe.crop import crop_face
+from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
+from recipe.sound import load_audio
 from services.frame_generation_service import FrameGenerationService
+from services.streaming.video_writer import Mp4Writer
 from services.types import AvatarModel
-from services.video_writer import Mp4Writer
 
 MAX_FRAMES = 1500
 _LOUDNESS_FLOOR_DB = -60.0

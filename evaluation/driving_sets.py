@@ -17,11 +17,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from data_prep.audio import load_audio
+from data_prep.alignment import face_affines, person_template, steady_affines
 from data_prep.dataset_328 import FRAMES, Dataset328
-from data_prep.face_crop import crop_face, face_affines, mouth_opening, person_template, steady_affines
 from data_prep.landmarks import follow_face
-from data_prep.recipe_328 import CROP_PX, SAMPLES_PER_FRAME
 from data_prep.video import iter_rgb
 from evaluation.faces import to_strip
 from evaluation.held_out import evaluate_held_out
@@ -30,7 +28,11 @@ from evaluation.report import SetScores, write_side_by_side
 from evaluation.sync import SyncScorer
 from evaluation.truth import Truth, load_truth
 from evaluation.visemes import LipReader, accuracy_percent, dominant_T
-from services.avatar import Avatar
+from recipe.crop import crop_face
+from recipe.mouth import mouth_opening
+from recipe.recipe_328 import CROP_PX, SAMPLES_PER_FRAME
+from recipe.sound import load_audio
+from services.avatars.avatar import Avatar
 
 SCHEMA = "avatar328/driving_set/1"
 _FIELDS = ("name", "driving", "truth", "ground_truth")

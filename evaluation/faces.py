@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from data_prep.face_mesh import LANDMARKS, quiet_stderr
 from data_prep.landmarks import FaceTracker
-from data_prep.mask_328 import alpha_bounds
-from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import INNER_OFFSET_PX, PATCH_TOP_PX
+from recipe.mask_328 import alpha_bounds
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import INNER_OFFSET_PX, PATCH_TOP_PX
 
 
 class Frames(Protocol):

@@ -17,21 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328, open_dataset
-from data_prep.recipe_328 import PATCH_TOP_PX
 from evaluation import block as block_module
 from evaluation import lips, picture
 from evaluation.block import HeldOutFrames, NoTestBlockError, consecutive
 from evaluation.lpips_distance import find_lpips
-from evaluation.metrics import GENERATED, REAL, SHUFFLED, TAKES, Block, Take, leak, mouth_boxes, score_take
+from evaluation.metrics import GENERATED, REAL, SHUFFLED, TAKES, Block, Take, leak, score_take
 from evaluation.networks import AvatarSpeaker, Speaker
 from evaluation.sync import WINDOW_FRAMES, OnnxSyncScorer, SyncScore, SyncScorer, score_sync, voiced_windows
 from evaluation.takes import DIGITAL_SILENCE, ROOM_TONE, draw_takes, landmarks_of_takes, shuffled_names
 from evaluation.truth import Truth
 from evaluation.truth_scores import truth_scores
 from evaluation.value import Value, known, unknown
-from services.avatar import Avatar
-from services.avatar_manifest import TRACK_FILE, check_files, read_manifest
-from services.runtime import OnnxRuntime
+from recipe.avatar_format import TRACK_FILE, check_files, read_manifest
+from recipe.mouth import mouth_boxes, pixel_boxes
+from recipe.recipe_328 import PATCH_TOP_PX
+from services.avatars.avatar import Avatar
+from services.runtimes.onnx import OnnxRuntime
 
 _OPENING_MEMORY = 4  # frames after which an opening has forgotten itself: so many count as one observation
 _TRACK_ARRAYS = ("affine_T23", "opening_T", "pose_T3", "motion_T", "references_3HWC")
@@ -142,7 +143,8 @@ def evaluate_held_out(
     result.scores.update(_silence_scores(landmarks))
     if truth is not None:
         result.scores.update(truth_scores(dataset, test, landmarks, truth))
-    mouth = picture.box_regions(mouth_boxes(landmarks[REAL], *strips[REAL].shape[1:3]), *strips[REAL].shape[1:3])
+    height, width = strips[REAL].shape[1:3]
+    mouth = picture.box_regions(pixel_boxes(mouth_boxes(landmarks[REAL]), height, width), height, width)
     result.psnr_mouth_T = picture.psnr_T(strips[GENERATED], strips[REAL], mouth)
     result.strips = {name: strips[name] for name in TAKES}
     result.landmarks = {name: landmarks[name] for name in TAKES}

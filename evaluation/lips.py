@@ -13,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.value import Value, known, unknown
+from recipe.mouth import INNER_LIPS, LIPS, eye_distance
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-# fmt: off
-LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
-        78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415)
-# fmt: on
-LIP_UPPER, LIP_LOWER, EYE_RIGHT, EYE_LEFT = 13, 14, 33, 263
 MOVE_THRESHOLD = 0.015  # of the eye distance: about 1.3 mm, four times the detector's jitter
 LAG_RANGE = 10
 MIN_FRAMES = 15
@@ -29,21 +25,16 @@ _LAG_MIN_R = 0.3
 _FLAT = 1e-6
 
 
-def eye_distance_T(landmarks_TK2: NDArray[np.floating]) -> Floats:
-    """Distance of the outer eye corners, px."""
-    return np.asarray(np.linalg.norm(landmarks_TK2[:, EYE_RIGHT] - landmarks_TK2[:, EYE_LEFT], axis=1), np.float64)
-
-
 def opening_T(landmarks_TK2: NDArray[np.floating]) -> Floats:
     """Mouth opening per frame (see the module's head); NaN where no face was found."""
-    lips = np.linalg.norm(landmarks_TK2[:, LIP_UPPER] - landmarks_TK2[:, LIP_LOWER], axis=1)
-    return np.asarray(lips / eye_distance_T(landmarks_TK2), np.float64)
+    upper, lower = (landmarks_TK2[:, i] for i in INNER_LIPS)
+    return np.asarray(np.linalg.norm(upper - lower, axis=1) / eye_distance(landmarks_TK2), np.float64)
 
 
 def landmark_distance(drawn_TK2: NDArray[np.floating], filmed_TK2: NDArray[np.floating]) -> Value:
     """LMD: mean distance of the 40 lip points between drawn and filmed frames, percent of the eye distance."""
     distance = np.linalg.norm(drawn_TK2[:, LIPS] - filmed_TK2[:, LIPS], axis=2).mean(axis=1)
-    percent = 100 * distance / eye_distance_T(filmed_TK2)
+    percent = 100 * distance / eye_distance(filmed_TK2)
     found = np.isfinite(percent)
     if not found.any():
         return unknown("no frame in which both the drawn and the filmed face were found")

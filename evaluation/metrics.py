@@ -14,13 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.mask_328 import alpha_bounds, hidden_mask
-from data_prep.recipe_328 import PATCH_TOP_PX
 from evaluation import lips, picture
 from evaluation.sync import SyncScore
 from evaluation.value import Value, known, unknown
-
-_BOX_MARGIN = 0.15  # of the lips' width, on every side of the mouth box
+from recipe.mask_328 import alpha_bounds, hidden_mask
+from recipe.mouth import mouth_boxes, pixel_boxes
+from recipe.recipe_328 import PATCH_TOP_PX
 
 GENERATED, REAL, SHUFFLED, CLOSED = "generated", "real", "shuffled", "closed"
 TAKES = {
@@ -133,30 +132,10 @@ def leak(
     )
 
 
-def mouth_boxes(landmarks_TK2: NDArray[np.float32], height: int, width: int) -> NDArray[np.int64]:
-    """Box of the lips with a margin, per frame, inside the strip; frames without a face take the widest box.
-
-    Raises:
-        ValueError: no face was found in any frame.
-    """
-    points = landmarks_TK2[:, lips.LIPS]
-    found = np.isfinite(points).all(axis=(1, 2))
-    if not found.any():
-        raise ValueError("no face was found in any frame of the test block, so there is no mouth to measure")
-    low, high = points.min(axis=1), points.max(axis=1)
-    margin = _BOX_MARGIN * (high[:, :1] - low[:, :1])
-    low, high = low - margin, high + margin
-    low[~found], high[~found] = np.nanmin(low, axis=0), np.nanmax(high, axis=0)
-    boxes = np.concatenate([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
-    boxes = np.clip(boxes, 0, [width - 1, height - 1, width, height])
-    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
-    return boxes
-
-
 def _picture_scores(take: Take, block: Block) -> dict[str, Value]:
     drawn, filmed = take.strips_THWC, block.strips_THWC
     height, width = filmed.shape[1:3]
-    boxes = mouth_boxes(block.landmarks_TK2, height, width)
+    boxes = pixel_boxes(mouth_boxes(block.landmarks_TK2), height, width)
     alpha_min, alpha_max = (bound[PATCH_TOP_PX:] for bound in alpha_bounds())
     masked, mouth = hidden_mask()[None, PATCH_TOP_PX:] > 0, picture.box_regions(boxes, height, width)
     ssim_masked, ssim_mouth = picture.ssim_T(drawn, filmed, (masked, mouth))

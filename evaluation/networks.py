@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
-from services.avatar import Avatar
-from services.avatar_manifest import AUDIO_ENCODER_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
-from services.runtime import Runtime
+from recipe.avatar_format import AUDIO_ENCODER_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
+from recipe.recipe_328 import INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
+from services.avatars.avatar import Avatar
+from services.runtimes.runtime import Runtime
 
 INNER = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import FPS, PATCH_TOP_PX
+from recipe.recipe_328 import FPS, PATCH_TOP_PX
 
 _INK = "#1c2430"
 COLOURS = {"generated": "#c2410c", "real": "#1d4ed8", "shuffled": "#9ca3af", "closed": "#a78bfa", "true": "#1d4ed8"}

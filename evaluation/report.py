@@ -16,13 +16,13 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import INNER_PX, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from evaluation import plots
 from evaluation.driven import Driven
 from evaluation.held_out import Evaluation, flatten
 from evaluation.metrics import CLOSED, GENERATED, METRICS, REAL, SHUFFLED, TAKES, MetricInfo
 from evaluation.value import Value
-from services.video_writer import Mp4Writer
+from recipe.recipe_328 import INNER_PX, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from services.streaming.video_writer import Mp4Writer
 
 SCHEMA, VERSION = "avatar328/evaluation", 1
 _DASH = "–"

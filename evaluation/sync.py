@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import INNER_PX
+from recipe.recipe_328 import INNER_PX
 
 WINDOW_FRAMES = 5
 OFFSET_RANGE = 15

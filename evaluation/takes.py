@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.mask_328 import alpha_bounds
-from data_prep.recipe_328 import PATCH_TOP_PX
 from evaluation import block as block_module
 from evaluation.block import HeldOutFrames, Sound
 from evaluation.faces import find_landmarks, pasted_frames, to_strip
 from evaluation.metrics import CLOSED, GENERATED, REAL, SHUFFLED
 from evaluation.networks import INNER, Speaker, composite
-from services.avatar import Avatar
-from services.template import TemplateVideo
+from recipe.mask_328 import alpha_bounds
+from recipe.recipe_328 import PATCH_TOP_PX
+from services.avatars.avatar import Avatar
+from services.avatars.template import TemplateVideo
 
 DIGITAL_SILENCE, ROOM_TONE = "digital_silence", "room_tone"  # takes drawn for synthetic silence
 _SILENCE_FRAMES = 150  # they cover so many frames

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import FPS
 from evaluation import lips
 from evaluation.value import Value, known, unknown
+from recipe.mouth import INNER_LIPS
+from recipe.recipe_328 import FPS
 
 Floats = NDArray[np.float64]
 
@@ -104,7 +105,7 @@ def opening_over_eyes_T(landmarks_TK2: NDArray[np.floating]) -> Floats:
 
     The irises wander with the gaze by a few percent; their distance is smoothed by its median.
     """
-    lip = np.linalg.norm(landmarks_TK2[:, lips.LIP_UPPER] - landmarks_TK2[:, lips.LIP_LOWER], axis=1)
+    lip = np.linalg.norm(landmarks_TK2[:, INNER_LIPS[0]] - landmarks_TK2[:, INNER_LIPS[1]], axis=1)
     eyes = np.linalg.norm(landmarks_TK2[:, IRISES[0]] - landmarks_TK2[:, IRISES[1]], axis=1)
     return np.asarray(lip / (np.nanmedian(eyes) if np.isfinite(eyes).any() else np.nan), np.float64)
 

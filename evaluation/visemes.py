@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.lips import LIPS
 from evaluation.truth import Truth
 from evaluation.value import Value, known, unknown
+from recipe.mouth import LIPS, eye_distance
 
 Floats = NDArray[np.float64]
 
-_CHIN, _NOSE_BASE, _EYES = 152, 2, (33, 263)
+_CHIN, _NOSE_BASE = 152, 2
 _DOMINANT = 0.6  # weight from which a frame shows one viseme
 _LEAST_FRAMES = 20  # of a viseme, to learn it
 _SHRINKAGE = 0.05  # of the covariance towards a multiple of the identity
@@ -34,7 +34,7 @@ def dominant_T(truth: Truth, frames_T: NDArray[np.int64]) -> NDArray[np.int64]:
 def lip_features(landmarks_TK2: NDArray[np.floating]) -> Floats:
     """Lips and chin from the base of the nose, in units of the eyes' distance, (T, 82); NaN without a face."""
     points = landmarks_TK2[:, [*LIPS, _CHIN]] - landmarks_TK2[:, _NOSE_BASE, None]
-    eyes_T = np.linalg.norm(landmarks_TK2[:, _EYES[0]] - landmarks_TK2[:, _EYES[1]], axis=1)
+    eyes_T = eye_distance(landmarks_TK2)
     return np.asarray((points / eyes_T[:, None, None]).reshape(len(points), -1), np.float64)
 
 

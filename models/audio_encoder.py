@@ -10,6 +10,7 @@ and channel are never exchanged by a reshape.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +42,14 @@ class MelConfig:
         return self.n_fft + (self.frames - 1) * self.hop
 
 
-def _mel_from_hz(hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(hz < 1000.0, hz * 3 / 200, 15 + np.log(np.maximum(hz, 1000.0) / 1000) * 27 / np.log(6.4))
+def mel_of_hz(hz: Tensor) -> Tensor:
+    """Slaney's mel scale: linear below 1 kHz, 27 steps per factor 6.4 above."""
+    return torch.where(hz < 1000, hz * 3 / 200, 15 + torch.log(hz.clamp_min(1000) / 1000) * (27 / math.log(6.4)))
 
 
-def _hz_from_mel(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(mel < 15.0, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+def hz_of_mel(mel: Tensor) -> Tensor:
+    """The inverse of `mel_of_hz`."""
+    return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * (math.log(6.4) / 27)))
 
 
 def mel_filters(config: MelConfig) -> NDArray[np.float64]:
@@ -55,8 +58,8 @@ def mel_filters(config: MelConfig) -> NDArray[np.float64]:
     Source: M. Slaney, Auditory Toolbox, Interval Research technical report 1998-010: linear below 1 kHz,
     27 steps per factor 6.4 above. The same numbers as `librosa.filters.mel`.
     """
-    ends = _mel_from_hz(np.array([config.fmin_hz, config.fmax_hz]))
-    corner_hz = _hz_from_mel(np.linspace(ends[0], ends[1], config.bins + 2))
+    low, high = mel_of_hz(torch.tensor([config.fmin_hz, config.fmax_hz], dtype=torch.float64)).tolist()
+    corner_hz = hz_of_mel(torch.linspace(low, high, config.bins + 2, dtype=torch.float64)).numpy()
     bin_hz = np.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1)[:, None]
     low, centre, high = corner_hz[:-2], corner_hz[1:-1], corner_hz[2:]
     rising, falling = (bin_hz - low) / (centre - low), (high - bin_hz) / (high - centre)
@@ -101,7 +104,7 @@ class LogMel(nn.Module):
         if pcm_BS.shape[-1] != self.config.window_samples:
             raise ValueError(
                 f"the audio window has {pcm_BS.shape[-1]} samples, expected {self.config.window_samples}; "
-                "cut it with data_prep.audio.window_pcm"
+                "cut it with recipe.sound.window_pcm"
             )
         return self.frames_from(pcm_BS[:, self.index])
 

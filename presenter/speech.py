@@ -19,6 +19,8 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
+from recipe.sound import from_pcm16
+
 SAMPLE_RATE_HZ = 16_000
 FLITE_VOICES = ("slt", "rms", "awb", "kal16", "kal")
 _ESPEAK_WORDS_PER_MINUTE = 165
@@ -160,7 +162,7 @@ def _espeak(text: str, voice: str, rate: float) -> Speech:
     encoded = text.encode()
     library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _ESPEAK_UTF8, None, None)
     library.espeak_Synchronize()
-    pcm = _resampled(np.frombuffer(bytes(sound), np.int16).astype(np.float32) / np.float32(32768), rate_hz)
+    pcm = _resampled(from_pcm16(bytes(sound)), rate_hz)
     duration_s = len(pcm) / SAMPLE_RATE_HZ
     starts = [min(start, duration_s) for start, _ in marks]
     phones = [Phone("_", 0.0, starts[0])] if starts and starts[0] > 0 else []

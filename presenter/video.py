@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from presenter.speech import SAMPLE_RATE_HZ
 from presenter.timeline import FPS
+from recipe.sound import to_pcm16
 
 _CRF = "12"
 _BT709 = 1
@@ -69,4 +70,4 @@ def join_chunks(chunks: Sequence[Path], wav: Path, out: Path) -> None:
 
 def write_wav(path: Path, pcm_S: NDArray[np.float32]) -> None:
     """16-bit mono sound."""
-    soundfile.write(path, np.round(np.clip(pcm_S, -1, 1) * 32767).astype(np.int16), SAMPLE_RATE_HZ, subtype="PCM_16")
+    soundfile.write(path, to_pcm16(pcm_S), SAMPLE_RATE_HZ, subtype="PCM_16")

@@ -14,19 +14,19 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from services.avatars.template import turning_frames
 from services.errors import ConsentMissingError, TemplateRangeError
 from services.frame_generation_service import FrameGenerationService
-from services.metrics import ServiceMetrics
 from services.speech.feed import SpeechFeed
 from services.streaming.debug_recorder import DebugRecorder
 from services.streaming.events import Event
 from services.streaming.idle import IdleFrames
+from services.streaming.metrics import ServiceMetrics
 from services.streaming.pump import Pump
 from services.streaming.session import SessionRequest, run_session
 from services.streaming.slots import Slots
 from services.streaming.upload import UploadFeed, kept_upload
 from services.streaming.wav import spoken_wav
-from services.template import turning_frames
 from services.types import AvatarModel, ModelProvider, TTSService
 
 Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
@@ -97,7 +97,7 @@ class AnimationService:
         if self._rules.public and not model.avatar.may_serve_publicly:
             raise ConsentMissingError(
                 f"avatar {avatar} shows a person without a consent record, and this server can be reached by others; "
-                f'record the consent (python -m services.avatar consent {avatar} "who, date, scope")'
+                f'record the consent (python -m services.avatars consent {avatar} "who, date, scope")'
             )
         return model
 

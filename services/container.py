@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from services.animation_service import AnimationService, Rules
-from services.catalogue import AvatarCatalogue
+from services.avatars.catalogue import AvatarCatalogue
 from services.frame_generation_service import FrameGenerationService
-from services.metrics import ServiceMetrics
 from services.model_service import ModelService
-from services.runtime import Device
-from services.runtime_choice import MeasuredRuntime, RuntimeName, choose_runtime
+from services.runtimes.choice import MeasuredRuntime, RuntimeName, choose_runtime
+from services.runtimes.runtime import Device
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.debug_recorder import DebugRecorder, DebugState
 from services.streaming.idle import IdleFrames
+from services.streaming.metrics import ServiceMetrics
 from services.streaming.slots import Slots
 from services.tts_service import build_speech
 from services.types import ModelProvider, TTSService

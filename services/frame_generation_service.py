@@ -4,7 +4,7 @@
 
 Each arrow is a generator over the one before. The file writer and the server take frames from this very code,
 so a stream equals the offline result. The bits do not depend on how the sound was cut: a frame is computed
-from its own audio window and gate alone, and every network runs at a fixed batch size (services/runtime.py).
+from its own audio window and gate alone, and every network runs at a fixed batch size (services/runtimes/runtime.py).
 
 Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8).
 """
@@ -19,10 +19,11 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
-from data_prep.voice_activity import StreamingGate
-from services.template import TemplateWalk
+from recipe.audio_window import frame_count, window_start
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
+from recipe.voice_gate import StreamingGate
+from services.avatars.template import TemplateWalk
 from services.types import AvatarModel, VideoFrame
 
 _PIECE_SAMPLES = SAMPLE_RATE_HZ  # longer pieces of sound are cut, so that memory does not depend on the caller
@@ -39,7 +40,7 @@ class SoundWindow:
     @property
     def own_pcm_S(self) -> NDArray[np.float32]:
         """The 640 samples the frame owns; the lookahead follows them."""
-        first = len(self.pcm_S) - AUDIO_LOOKAHEAD_SAMPLES - SAMPLES_PER_FRAME
+        first = -window_start(0, len(self.pcm_S))
         return self.pcm_S[first : first + SAMPLES_PER_FRAME]
 
 
@@ -55,7 +56,7 @@ class HeardSound:
     voice: StreamingGate = field(default_factory=StreamingGate)
 
     def __post_init__(self) -> None:
-        self.pcm_S = np.zeros(self.window_samples - SAMPLES_PER_FRAME - AUDIO_LOOKAHEAD_SAMPLES, np.float32)
+        self.pcm_S = np.zeros(-window_start(0, self.window_samples), np.float32)
 
     def push(self, pcm_S: NDArray[np.float32]) -> Iterator[SoundWindow]:
         """Hear more; returns the frames that have now heard enough."""
@@ -66,8 +67,8 @@ class HeardSound:
 
     def finish(self) -> Iterator[SoundWindow]:
         """The utterance is over; returns the remaining frames: it is rounded up to a whole one."""
-        frames = -(-self.samples // SAMPLES_PER_FRAME)
-        missing = frames * SAMPLES_PER_FRAME + AUDIO_LOOKAHEAD_SAMPLES - self.samples
+        last = frame_count(self.samples) - 1
+        missing = window_start(last, self.window_samples) + self.window_samples - self.samples
         self.pcm_S = np.concatenate([self.pcm_S, np.zeros(missing, np.float32)])
         self.gates.extend(self.voice.finish().tolist())
         return self._ready()

@@ -1,9 +1,5 @@
 """Text to speech: which engine speaks, and what happens when it cannot.
 
-    python -m services.tts_service voices
-    python -m services.tts_service say "Good morning." speech.wav
-    python -m services.tts_service download en_US-lessac-medium
-
 Without a wish the best voice of the machine speaks: Piper's, else flite's, else espeak-ng's. When that voice is
 missing or fails, another one takes over for the rest of the process; it is logged once and shown by `status`. A
 voice that a request names is never replaced.
@@ -183,11 +179,3 @@ def build_speech(
         default_voice = f"piper:{model_path.stem}"
     engines: list[Engine] = [PiperTTS(voices_dir, model_path, threads), FliteTTS(), EspeakTTS()]
     return SpeechService(engines, default_voice, cache, max_characters)
-
-
-if __name__ == "__main__":
-    import sys
-
-    from services.speech.command_line import main
-
-    sys.exit(main())

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import FPS
-from services.avatar import Avatar
+from recipe.recipe_328 import FPS
+from services.avatars.avatar import Avatar
 
 # What the encoder knows of one template frame: graph output name -> (1, C, H, W).
 Features = Mapping[str, NDArray[np.float16]]

@@ -1,4 +1,4 @@
-// The order in which template frames are shown: to and fro between two calm frames, as services/template.py.
+// The order in which template frames are shown: to and fro between two calm frames, as services/avatars/template.py.
 
 /**
  * The step after a shown frame.

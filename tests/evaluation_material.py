@@ -10,15 +10,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import load_audio, write_wav
 from data_prep.dataset_328 import SCHEMA, VERSION, Dataset328
-from data_prep.face_crop import crop_face
-from data_prep.mask_328 import alpha_bounds
-from data_prep.recipe_328 import PATCH_TOP_PX, SAMPLES_PER_FRAME, recipe
 from data_prep.video import FrameWriter, iter_rgb
 from evaluation.block import sound_at
 from evaluation.networks import composite
 from evaluation.sync import WINDOW_FRAMES
+from recipe.crop import crop_face
+from recipe.mask_328 import alpha_bounds
+from recipe.recipe_328 import PATCH_TOP_PX, SAMPLES_PER_FRAME, recipe
+from recipe.sound import load_audio, write_wav
 from tests.metrics_material import DATA, SCALE, SHIFT_X, SHIFT_Y, material
 
 FIRST, COUNT = 40, 132  # of the presenter's frames

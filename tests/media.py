@@ -13,7 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.colour import decode_rgb
+from recipe.colour import decode_rgb
 
 RATE_HZ = 48_000
 TICK = Fraction(1, 90_000)

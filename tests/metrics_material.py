@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.mask_328 import alpha_bounds
-from data_prep.recipe_328 import INNER_OFFSET_PX, PATCH_TOP_PX
+from recipe.mask_328 import alpha_bounds
+from recipe.recipe_328 import INNER_OFFSET_PX, PATCH_TOP_PX
 
 DATA = Path(__file__).resolve().parent / "data"
 # Frame px -> crop px: the mouth lands where the aligned crop has it, closely enough for the fixed mask.

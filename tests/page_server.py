@@ -32,6 +32,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
+from recipe.sound import to_pcm16
 from tests.conftest import REPOSITORY
 
 SIZE = 256
@@ -91,11 +92,11 @@ def sound(index: int, rate_hz: int) -> bytes:
     if index % FPS == 0:
         burst = rate_hz // 100
         pcm_S[:burst] = BURST_LEVEL * np.sign(np.sin(2 * np.pi * 2000 * t_S[:burst] + 0.1))
-    return np.round(pcm_S * 32767).astype("<i2").tobytes()
+    return to_pcm16(pcm_S).tobytes()
 
 
 def walk(start: int, direction: int, count: int) -> tuple[list[int], int, int]:
-    """Like services.template.TemplateWalk."""
+    """Like services.avatars.template.TemplateWalk."""
     shown, index = [], start
     for _ in range(count):
         shown.append(index)

@@ -18,7 +18,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from services.container import Services
-from services.video_writer import Mp4Writer
+from services.streaming.video_writer import Mp4Writer
 from tests.media import write_recording
 from tests.service_material import Humming, app_for, client_of, hum, lines_of, settings_for
 from tests.toy_avatar import toy_avatars, toy_services  # noqa: F401

@@ -17,15 +17,15 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from data_prep.recipe_328 import SAMPLE_RATE_HZ
-from services.avatar import record_consent
-from services.catalogue import without_folder
+from recipe.recipe_328 import SAMPLE_RATE_HZ
+from services.avatars.avatar import record_consent
+from services.avatars.catalogue import without_folder
+from services.avatars.networks import LoadedAvatar
+from services.avatars.template import turning_frames
 from services.container import Services, build_services
 from services.frame_generation_service import FrameGenerationService
-from services.model_service import LoadedAvatar
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.jpeg import encode_jpeg
-from services.template import turning_frames
 from tests.service_material import (
     Gated,
     Humming,

@@ -23,11 +23,11 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from data_prep.audio import iter_audio
-from data_prep.recipe_328 import FPS
+from recipe.recipe_328 import FPS
+from recipe.sound import iter_audio, to_pcm16
+from services.avatars.networks import LoadedAvatar
 from services.container import Services
 from services.frame_generation_service import FrameGenerationService
-from services.model_service import LoadedAvatar
 from services.speech.feed import SpeechFeed
 from services.streaming.jpeg import encode_jpeg
 from services.types import VideoFrame
@@ -109,7 +109,7 @@ def test_streamed_frames_are_the_generators(
     sound_S = np.concatenate([hum("Hello there my friend"), hum("And now a second one")])
     heard_S = sound_of(messages)
     assert len(heard_S) == 882 * len(expected)
-    np.testing.assert_array_equal(heard_S[: len(sound_S)], np.round(sound_S * 32767).astype(np.int16))
+    np.testing.assert_array_equal(heard_S[: len(sound_S)], to_pcm16(sound_S))
     assert not heard_S[len(sound_S) :].any()
     assert messages[-1]["type"] == "end"
     assert (messages[-1]["frames"], messages[-1]["duration_s"]) == (len(expected), round(len(expected) / FPS, 3))
@@ -434,4 +434,4 @@ def test_wav_of_the_speech(client: TestClient, tmp_path: Path) -> None:
     assert len(heard_S) == pytest.approx(0.24 * 16_000, abs=40)
     with av.open(io.BytesIO(answer.content)) as container:
         samples_S = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-    np.testing.assert_array_equal(samples_S, np.round(hum("one two", speed=2) * 32767).astype(np.int16))
+    np.testing.assert_array_equal(samples_S, to_pcm16(hum("one two", speed=2)))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep import recipe_328 as recipe
-from data_prep.audio import load_audio, window_pcm
 from models.audio_encoder import LogMel, MelConfig
+from recipe import recipe_328 as recipe
+from recipe.audio_window import window_pcm
+from recipe.sound import load_audio
 from training.audio_augmentation import AudioAugmentation, AudioAugmenter
 from training.sound_stock import NOISE_KINDS, noise_stock, room_stock, speech_level
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from data_prep import recipe_328 as recipe
-from data_prep.audio import load_audio, window_pcm
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig, AudioFrontEnd, LogMel, MelConfig, mel_filters
+from recipe import recipe_328 as recipe
+from recipe.audio_window import window_pcm
+from recipe.sound import load_audio
 
 MEL = MelConfig(
     recipe.SAMPLE_RATE_HZ,

@@ -12,7 +12,6 @@ import onnxruntime
 import pytest
 import torch
 
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
 from models.audio_features_hf import (
     MODEL_CLASSES,
     AudioModelError,
@@ -21,7 +20,9 @@ from models.audio_features_hf import (
     load_pretrained,
     middle_layers,
 )
-from training.feature_cache import cached_features, frame_windows
+from recipe.audio_window import clip_windows
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
+from training.feature_cache import cached_features
 
 KINDS = tuple(MODEL_CLASSES)
 WINDOW = 16_000
@@ -216,7 +217,7 @@ def test_cache_is_made_once_and_again_when_the_sound_changes(
     pcm_S = 0.1 * np.random.default_rng(0).standard_normal(40 * 640).astype(np.float32)
     made = cached_features(tmp_path, pcm_S, [[0, 20], [20, 38]], 40, front_end, "a", batch=16)
     assert made.dtype == np.float16 and made.shape == (40, 24, 32)
-    windows = frame_windows(pcm_S, [[0, 20], [20, 38]], range(17, 22), front_end)
+    windows = clip_windows(pcm_S, [[0, 20], [20, 38]], range(17, 22), WINDOW)
     with torch.inference_mode():
         np.testing.assert_allclose(made[17:22], front_end(torch.from_numpy(windows)), atol=5e-3)
     file = tmp_path / "audio_features_hubert.npy"
@@ -247,8 +248,8 @@ def test_interrupted_cache_leaves_nothing(front_ends: dict[str, PretrainedFeatur
 def test_windows_stop_at_the_clip(front_ends: dict[str, PretrainedFeatures]) -> None:
     pcm_S = np.arange(1, 40 * 640 + 1, dtype=np.float32)
     front_end = front_ends["hubert"]
-    inside, first = frame_windows(pcm_S, [[10, 30]], range(12, 13), front_end)[0], 12 * 640 + 320 - 11_984
+    inside, first = clip_windows(pcm_S, [[10, 30]], range(12, 13), WINDOW)[0], 12 * 640 + 320 - 11_984
     assert inside[front_end.config.centre_sample] == 12 * 640 + 320 + 1
     np.testing.assert_array_equal(inside[6400 - first :], pcm_S[6400 : first + WINDOW])
     assert inside[: 6400 - first].max() == 0
-    assert frame_windows(pcm_S, [[10, 30]], range(35, 36), front_end).max() == 0
+    assert clip_windows(pcm_S, [[10, 30]], range(35, 36), WINDOW).max() == 0

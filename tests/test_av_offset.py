@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from data_prep.av_offset import MAX_LAG, AvOffset, estimate_av_offset
-from data_prep.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 Scene = tuple[NDArray[np.float32], NDArray[np.float32]]  # opening per frame, sound
 

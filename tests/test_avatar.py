@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.errors import BadNameError
-from services.avatar import list_avatars, main, open_avatar, record_consent
-from services.avatar_manifest import AVATAR_FILES, parse_consent, read_manifest, seal_avatar, write_manifest
-from services.errors import AvatarNotFoundError, BrokenAvatarError, ConsentFormatError
+from recipe.avatar_format import AVATAR_FILES, parse_consent, read_manifest, seal_avatar, write_manifest
+from recipe.errors import BadNameError, BrokenAvatarError, ConsentFormatError
+from services.avatars.__main__ import main
+from services.avatars.avatar import list_avatars, open_avatar, record_consent
+from services.errors import AvatarNotFoundError
 from tests.conftest import REPOSITORY
 from tests.toy_avatar import FRAMES, NAME, build_toy_avatar, toy_affines, toy_avatars, toy_facts  # noqa: F401
 
@@ -262,7 +263,7 @@ def test_commands(avatars_dir: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_module_runs_as_a_program(avatars_dir: Path) -> None:
-    command = [sys.executable, "-m", "services.avatar", "--avatars_dir", str(avatars_dir)]
+    command = [sys.executable, "-m", "services.avatars", "--avatars_dir", str(avatars_dir)]
     done = subprocess.run([*command, "verify", NAME], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "toy: all 6 files are as packaged\n", "")
     wrong = subprocess.run([*command, "destroy"], cwd=REPOSITORY, capture_output=True, text=True, check=False)

@@ -19,8 +19,8 @@ from benchmarks.lateness import Listener
 from benchmarks.macs import count_gmac
 from benchmarks.material import write_scaled_avatar
 from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
-from data_prep.recipe_328 import CROP_PX
-from services.avatar import open_avatar
+from recipe.recipe_328 import CROP_PX
+from services.avatars.avatar import open_avatar
 from tests.toy_avatar import NAME, SIZE, toy_avatars  # noqa: F401
 
 FRAMES = 4

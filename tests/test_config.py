@@ -154,7 +154,7 @@ def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: py
 def test_a_device_that_is_not_there_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from services.runtime import cuda_device_count
+    from services.runtimes.onnx import cuda_device_count
 
     if cuda_device_count():
         pytest.skip("there is a CUDA device")

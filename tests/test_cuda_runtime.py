@@ -12,12 +12,14 @@ import onnx
 import pytest
 
 from benchmarks.material import runtimes_here
-from services.cuda_runtime import BoundGraph, CudaRuntime, open_session, tensorrt_options
+from services.avatars.networks import LoadedAvatar
 from services.errors import ModelRuntimeError
-from services.model_service import LoadedAvatar, ModelService
-from services.runtime import CUDA_BATCH, CUDA_OPTIONS, Graph, OnnxRuntime, Runtime, cuda_device_count
-from services.runtime_choice import GPU_RUNTIMES, MeasuredRuntime, RuntimeName, choose_runtime
-from services.shared_batches import SharedBatches
+from services.model_service import ModelService
+from services.runtimes.choice import GPU_RUNTIMES, MeasuredRuntime, RuntimeName, choose_runtime
+from services.runtimes.cuda import BoundGraph, CudaRuntime, open_session, tensorrt_options
+from services.runtimes.onnx import CUDA_BATCH, CUDA_OPTIONS, OnnxRuntime, cuda_device_count
+from services.runtimes.runtime import Graph, Runtime
+from services.runtimes.shared_batches import SharedBatches
 from tests.conftest import REPOSITORY
 from tests.toy_avatar import NAME, toy_avatars, write_audio_encoder  # noqa: F401
 
@@ -184,7 +186,7 @@ def test_converting_loads_no_torch(toy_avatars: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from services.cuda_runtime import CudaRuntime
+from services.runtimes.cuda import CudaRuntime
 assert "onnx" not in sys.modules
 CudaRuntime(device="cpu").load(Path({str(toy_avatars / NAME / "unet_decoder.onnx")!r}))
 print(sorted({{"onnx", "torch", "transformers", "scipy"}} & sys.modules.keys()))

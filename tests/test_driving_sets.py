@@ -12,17 +12,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_prep.audio import load_audio, write_wav
+from data_prep.alignment import face_affines, person_template
 from data_prep.dataset_328 import Dataset328, open_dataset
-from data_prep.face_crop import face_affines, mouth_opening, person_template
 from data_prep.landmarks import follow_face
-from data_prep.recipe_328 import SAMPLES_PER_FRAME
 from data_prep.video import FrameWriter, iter_rgb
 from evaluation.driving_sets import DrivingSet, as_dataset, evaluate_set, read_driving_set, reader_of
 from evaluation.report import SetScores, sets_text
 from evaluation.truth import Truth, load_truth
 from evaluation.visemes import LipReader, accuracy_percent, dominant_T
-from services.avatar import Avatar, open_avatar
+from recipe.mouth import mouth_opening
+from recipe.recipe_328 import SAMPLES_PER_FRAME
+from recipe.sound import load_audio, write_wav
+from services.avatars.avatar import Avatar, open_avatar
 from tests.evaluation_material import Parrot, write_small_dataset
 from tests.metrics_material import DATA
 from tests.toy_avatar import build_toy_avatar

@@ -17,11 +17,12 @@ import inference_328
 import package_328
 import train_328
 from data_prep.__main__ import main as prepare
-from data_prep.audio import write_wav
 from data_prep.dataset_328 import open_dataset
 from data_prep.video import iter_rgb
-from services.avatar import open_avatar, record_consent
-from services.int8_compute import processor_sums_int8, read_calibration
+from recipe.int8_calibration import read_calibration
+from recipe.sound import write_wav
+from services.avatars.avatar import open_avatar, record_consent
+from services.runtimes.int8 import processor_sums_int8
 from tests.training_material import drawn_dataset
 from training.presets import PRESETS, LipPreset, Preset, SyncNetPreset
 

@@ -10,10 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from data_prep.audio import load_audio, write_wav
 from data_prep.dataset_328 import Dataset328, open_dataset
-from data_prep.mask_328 import alpha_bounds
-from data_prep.recipe_328 import PATCH_TOP_PX, SAMPLES_PER_FRAME
 from evaluation.__main__ import main
 from evaluation.block import NoTestBlockError, digital_silence, held_out_frames, other_stretches, room_tone
 from evaluation.driven import loudness_T
@@ -23,8 +20,11 @@ from evaluation.networks import AvatarSpeaker
 from evaluation.report import headline, table, terminal_table
 from evaluation.truth import load_truth
 from evaluation.value import Value, known, unknown
-from services.avatar import Avatar, open_avatar
-from services.runtime import OnnxRuntime
+from recipe.mask_328 import alpha_bounds
+from recipe.recipe_328 import PATCH_TOP_PX, SAMPLES_PER_FRAME
+from recipe.sound import load_audio, write_wav
+from services.avatars.avatar import Avatar, open_avatar
+from services.runtimes.onnx import OnnxRuntime
 from tests.evaluation_material import COUNT, FIRST, TEST, LipReader, Parrot, Statue, write_small_dataset
 from tests.metrics_material import DATA
 from tests.toy_avatar import build_toy_avatar

@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.audio import frame_count, load_audio, window_pcm
-from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
-from data_prep.voice_activity import gate
+from recipe.audio_window import frame_count, window_pcm
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
+from recipe.sound import load_audio
+from recipe.voice_gate import gate
+from services.avatars.networks import LoadedAvatar
+from services.avatars.template import TemplateWalk
 from services.errors import TemplateRangeError
 from services.frame_generation_service import FrameGenerationService, HeardSound
-from services.model_service import LoadedAvatar
-from services.template import TemplateWalk
 from services.types import Features, VideoFrame
 from tests.toy_avatar import toy_avatars, toy_model, toy_services  # noqa: F401
 

@@ -15,9 +15,9 @@ import av
 import numpy as np
 import pytest
 
-from data_prep.audio import load_audio
 from inference_328 import main
-from services.avatar_manifest import seal_avatar
+from recipe.avatar_format import seal_avatar
+from recipe.sound import load_audio
 from services.container import Services
 from tests.conftest import REPOSITORY
 from tests.media import decoded

@@ -12,23 +12,18 @@ import openvino
 import pytest
 import torch
 
-from data_prep.mask_328 import alpha_bounds, unseen_mask
-from data_prep.names import sha256
-from data_prep.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX
 from models.unet_328 import Features, UNet328, UNetConfig
-from services.avatar import open_avatar
-from services.avatar_manifest import INT8_FILE, read_manifest, write_manifest
-from services.errors import BrokenAvatarError, ModelRuntimeError
-from services.int8_compute import (
-    Int8Calibration,
-    calibration_path,
-    processor_sums_int8,
-    read_calibration,
-    round_inputs,
-    write_calibration,
-)
-from services.openvino_runtime import OpenVinoRuntime
-from services.runtime_choice import choose_runtime
+from recipe.avatar_format import INT8_FILE, read_manifest, write_manifest
+from recipe.errors import BrokenAvatarError
+from recipe.files import sha256
+from recipe.int8_calibration import Int8Calibration, calibration_path, read_calibration, write_calibration
+from recipe.mask_328 import alpha_bounds, unseen_mask
+from recipe.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX
+from services.avatars.avatar import open_avatar
+from services.errors import ModelRuntimeError
+from services.runtimes.choice import choose_runtime
+from services.runtimes.int8 import processor_sums_int8, round_inputs
+from services.runtimes.openvino import OpenVinoRuntime
 from tests.toy_avatar import NAME, toy_avatars  # noqa: F401
 from training.export import FEATURE_NAMES, DecoderGraph, export_graph
 from training.int8 import in_batches, mouth_psnr_db, spread_by_opening, watched_inputs

@@ -1,4 +1,4 @@
-"""services.memory: threads share one arena, seen in what glibc says of itself."""
+"""services.runtimes.memory: threads share one arena, seen in what glibc says of itself."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from services.memory import share_one_arena
+from services.runtimes.memory import share_one_arena
 
 # Eight threads that each hold memory of their own at the same time; then glibc lists its arenas as XML.
 _PROGRAM = """
 import ctypes, sys, threading
-from services.memory import share_one_arena
+from services.runtimes.memory import share_one_arena
 if sys.argv[1] == "one":
     assert share_one_arena()
 library = ctypes.CDLL(None)  # ctypes lets other threads run during a call

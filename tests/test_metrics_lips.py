@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from evaluation import lips
+from recipe.mouth import INNER_LIPS, LIPS, OUTER_EYE_CORNERS
 from tests.metrics_material import material
 
 Floats = NDArray[np.float64]
@@ -17,9 +18,9 @@ def landmarks_of(opening_T: Floats) -> NDArray[np.float32]:
     """A face of fixed points whose lower lip hangs as low as the opening says."""
     rng = np.random.default_rng(5)
     landmarks = np.tile(rng.uniform(60, 260, (478, 2)), (len(opening_T), 1, 1))
-    landmarks[:, lips.EYE_RIGHT], landmarks[:, lips.EYE_LEFT] = (70, 20), (70 + EYES_PX, 20)
-    landmarks[:, lips.LIP_UPPER] = landmarks[:, lips.LIP_LOWER] = (160, 170)
-    landmarks[:, lips.LIP_LOWER, 1] += opening_T * EYES_PX
+    landmarks[:, OUTER_EYE_CORNERS[0]], landmarks[:, OUTER_EYE_CORNERS[1]] = (70, 20), (70 + EYES_PX, 20)
+    landmarks[:, INNER_LIPS[0]] = landmarks[:, INNER_LIPS[1]] = (160, 170)
+    landmarks[:, INNER_LIPS[1], 1] += opening_T * EYES_PX
     return landmarks.astype(np.float32)
 
 
@@ -92,7 +93,7 @@ def test_half_the_movement_is_caught_by_amplitude_and_concordance_but_not_by_pea
 def test_landmark_distance_is_in_percent_of_the_eye_distance(opening: Floats) -> None:
     face = landmarks_of(opening)
     moved = face.copy()
-    moved[:, lips.LIPS, 1] += 0.02 * EYES_PX
+    moved[:, LIPS, 1] += 0.02 * EYES_PX
     assert lips.landmark_distance(moved, face).number == pytest.approx(2, abs=1e-3)
 
 

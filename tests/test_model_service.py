@@ -14,16 +14,18 @@ import av
 import numpy as np
 import pytest
 
-from data_prep.colour import decode_rgb
-from data_prep.errors import BadNameError
-from data_prep.face_crop import crop_face
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES
-from services.avatar import record_consent
-from services.avatar_manifest import seal_avatar
-from services.byte_cache import ByteCache
-from services.errors import BrokenAvatarError, ModelRuntimeError
-from services.model_service import FEATURES, LoadedAvatar, ModelService
-from services.runtime import Arrays, OnnxGraph, OnnxRuntime, cuda_device_count
+from recipe.avatar_format import seal_avatar
+from recipe.colour import decode_rgb
+from recipe.crop import crop_face
+from recipe.errors import BadNameError, BrokenAvatarError
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
+from services.avatars.avatar import record_consent
+from services.avatars.byte_cache import ByteCache
+from services.avatars.networks import FEATURES, LoadedAvatar
+from services.errors import ModelRuntimeError
+from services.model_service import ModelService
+from services.runtimes.onnx import OnnxGraph, OnnxRuntime, cuda_device_count
+from services.runtimes.runtime import Arrays
 from tests.toy_avatar import (  # noqa: F401
     FRAMES,
     NAME,

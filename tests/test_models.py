@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from data_prep.mask_328 import alpha_bounds, unseen_mask
-from data_prep.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX, REFERENCE_COUNT
 from models.blocks import SubPixelHead, Upsample2x
 from models.discriminator import PatchDiscriminator, feature_matching_loss, hinge_discriminator_loss, r1_penalty
 from models.unet_328 import Features, UNet328, UNetConfig, compose
+from recipe.mask_328 import alpha_bounds, unseen_mask
+from recipe.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX, REFERENCE_COUNT
 
 SMALL = (8, 8, 16, 16, 32)
 

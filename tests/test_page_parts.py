@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from services.template import TemplateWalk
+from services.avatars.template import TemplateWalk
 from tests.page_browser import browser, open_page
 from tests.page_server import create_stand_in, serve
 

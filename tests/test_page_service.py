@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from recipe.sound import to_pcm16
 from services.container import Services
 from tests.page_browser import ARTIFACTS, browser, notice, open_page, said, say, stats, until
 from tests.service_material import RATE_HZ, app_for, hum, served, settings_for
@@ -59,7 +60,7 @@ def recording(*parts_S: np.ndarray) -> bytes:
     memory = io.BytesIO()
     with wave.open(memory, "wb") as file:
         file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
-        file.writeframes(np.round(np.concatenate(parts_S) * 32767).astype("<i2").tobytes())
+        file.writeframes(to_pcm16(np.concatenate(parts_S)).tobytes())
     return memory.getvalue()
 
 

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from data_prep import stages
 from data_prep.__main__ import main
-from data_prep.audio import load_audio
 from data_prep.dataset_328 import PRODUCTS, Dataset328, DatasetError, open_dataset
-from data_prep.errors import BadNameError
-from data_prep.face_crop import crop_face
-from data_prep.names import check_name, safe_name
-from data_prep.recipe_328 import SAMPLE_RATE_HZ, RecipeMismatchError
 from data_prep.video import iter_rgb
+from recipe.crop import crop_face
+from recipe.errors import BadNameError
+from recipe.names import check_name, safe_name
+from recipe.recipe_328 import SAMPLE_RATE_HZ, RecipeMismatchError
+from recipe.sound import load_audio
 from tests.media import RATE_HZ, write_recording
 
 REPOSITORY = Path(__file__).resolve().parent.parent

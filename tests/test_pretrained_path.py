@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 import torch
 
-from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import PRETRAINED_WINDOW_SAMPLES, recipe, window_samples
 from models.audio_encoder import AudioEncoder, AudioFrontEnd
 from models.audio_features_hf import load_pretrained
+from recipe.audio_window import window_pcm
+from recipe.recipe_328 import PRETRAINED_WINDOW_SAMPLES, recipe, window_samples
 from services.frame_generation_service import HeardSound
 from tests.test_audio_features_hf import config_of, tiny_model
 from tests.training_material import drawn_dataset

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data_prep.av_offset import AvOffset
 from data_prep.quality import Finding, QualityInputs, QualityReport, judge
-from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 IN_SYNC = AvOffset(0, 8.0, False, [0.0] * 31, "in sync")
 

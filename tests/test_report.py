@@ -16,10 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 from data_prep.av_offset import AvOffset
-from data_prep.mask_328 import hidden_mask
 from data_prep.quality import Finding, QualityReport
-from data_prep.recipe_328 import CROP_PX, FPS, recipe
 from data_prep.report import write_report
+from recipe.mask_328 import hidden_mask
+from recipe.recipe_328 import CROP_PX, FPS, recipe
 
 FRAMES = 300
 LEFT_OUT = slice(100, 130)

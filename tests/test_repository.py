@@ -28,8 +28,8 @@ COMMAND_SOURCES = {
     r"train_328\.py": ["train_328.py"],
     r"-m data_prep": ["data_prep/__main__.py"],
     r"package_328\.py": ["package_328.py"],
-    r"-m services\.avatar": ["services/avatar.py"],
-    r"-m services\.tts_service": ["services/speech/command_line.py"],
+    r"-m services\.avatars": ["services/avatars/__main__.py"],
+    r"-m services\.speech": ["services/speech/__main__.py"],
 }
 ENVIRONMENT_OF_TRAINING = re.compile(r"\b([A-Z][A-Z_]{2,})=\S+.*\bbash training_328\.sh")
 
@@ -207,6 +207,6 @@ def test_settings_of_the_training_script_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_in_documents_exist(document: Path) -> None:
     """A path in backticks that begins with one of the repository's folders names something that is there."""
-    folders = "data_prep|models|training|services|evaluation|presenter|scripts|docs|tests|benchmarks|static"
+    folders = "recipe|data_prep|models|training|services|evaluation|presenter|scripts|docs|tests|benchmarks|static"
     named = re.findall(rf"`((?:{folders})/[\w./-]+\.\w+)`", document.read_text(encoding="utf-8"))
     assert [name for name in named if not (REPOSITORY / name).exists()] == []

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.avatars.networks import LoadedAvatar
 from services.errors import ModelRuntimeError
-from services.model_service import LoadedAvatar, ModelService
-from services.openvino_runtime import OpenVinoRuntime
-from services.runtime import Arrays, Graph, OnnxRuntime, TensorSpec
-from services.runtime_choice import MeasuredRuntime, choose_runtime
+from services.model_service import ModelService
+from services.runtimes.choice import MeasuredRuntime, choose_runtime
+from services.runtimes.onnx import OnnxRuntime
+from services.runtimes.openvino import OpenVinoRuntime
+from services.runtimes.runtime import Arrays, Graph, TensorSpec
 from tests.toy_avatar import NAME, build_toy_avatar
 
 MIB = 1 << 20

@@ -13,11 +13,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from services.avatars.networks import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.frame_generation_service import FrameGenerationService
-from services.model_service import LoadedAvatar, ModelService
-from services.runtime import Arrays, Graph, OnnxGraph, OnnxRuntime, TensorSpec, cuda_device_count
-from services.shared_batches import SharedBatches
+from services.model_service import ModelService
+from services.runtimes.onnx import OnnxGraph, OnnxRuntime, cuda_device_count
+from services.runtimes.runtime import Arrays, Graph, TensorSpec
+from services.runtimes.shared_batches import SharedBatches
 from services.types import VideoFrame
 from tests.toy_avatar import NAME, toy_avatars, toy_model, toy_services, write_audio_encoder  # noqa: F401
 

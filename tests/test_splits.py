@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
 from data_prep.splits import GAP_FRAMES, SHORT_GAP_FRAMES, make_splits
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
 
 
 def test_five_minutes_are_cut_as_documented() -> None:

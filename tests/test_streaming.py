@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from services.errors import StalledError
 from services.http.negotiation import preferred
 from services.streaming.events import End, Event, Frame, Header
-from services.streaming.fragmented_mp4 import encode_fragmented_mp4
+from services.streaming.mp4 import encode_fragmented_mp4
 from services.streaming.pump import Pump
 from tests.service_material import wait_for
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.voice_activity import gate
+from recipe.voice_gate import gate
 from training.synthetic_silence import KINDS, closed_frames, coloured_noise, mains_hum, music, silence_windows
 
 WINDOW = 8032

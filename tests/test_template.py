@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.colour import decode_rgb
-from services.errors import BrokenAvatarError, TemplateRangeError
-from services.template import TemplateVideo, TemplateWalk, turning_frames
+from recipe.colour import decode_rgb
+from recipe.errors import BrokenAvatarError
+from services.avatars.template import TemplateVideo, TemplateWalk, turning_frames
+from services.errors import TemplateRangeError
 from tests.toy_avatar import write_template
 
 FRAMES, WIDTH, HEIGHT = 60, 96, 64

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.material import CUT_MARGIN_FRAMES, TooLittleMaterialError, check_material
-from data_prep.recipe_328 import INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
+from recipe.material import TooLittleMaterialError, check_material
+from recipe.recipe_328 import INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX, WINDOW_REACH_FRAMES
 from tests.training_material import drawn_dataset
 from training.batches import BatchSource
 from training.data import FaceData, balanced_weights, draw, spans, step_generator
@@ -54,7 +54,7 @@ def test_no_window_crosses_a_cut_a_split_or_a_bad_frame() -> None:
     dataset.valid_T[150] = False
     data = FaceData.load(dataset, CPU)
     frames = spans(data.windows("train", 5), 5)
-    assert not bool(((frames >= 100 - CUT_MARGIN_FRAMES) & (frames < 100 + CUT_MARGIN_FRAMES)).any())
+    assert not bool(((frames >= 100 - WINDOW_REACH_FRAMES) & (frames < 100 + WINDOW_REACH_FRAMES)).any())
     assert not bool((frames == 150).any())
     held_out = {f for name in ("val", "test") for a, b in dataset.splits[name] for f in range(a, b)}
     assert not held_out & set(frames.flatten().tolist())

@@ -1,4 +1,4 @@
-"""The commands of `python -m services.tts_service`, with a server in the place of the voices' home."""
+"""The commands of `python -m services.speech`, with a server in the place of the voices' home."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from services.speech.command_line import main, write_speech
+from services.speech.__main__ import main, write_speech
 from services.types import AudioChunk
 from tests.piper_voice import write_piper_voice
 
@@ -206,3 +206,9 @@ def test_half_an_utterance_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_speech(tmp_path / "a.wav", chunks())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_scale_is_written_as_full_scale(tmp_path: Path) -> None:
+    chunk = AudioChunk(np.array([0, 1, -1], np.float32), 16_000, "Ah.", True)
+    write_speech(tmp_path / "a.wav", [chunk])
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "a.wav", dtype="int16")[0], [0, 32767, -32768])

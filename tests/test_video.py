@@ -13,12 +13,13 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from data_prep.audio import recorded_sound
-from data_prep.colour import decode_rgb, encode_rgb
-from data_prep.errors import NoAudioError, NotAVideoError, TooShortError, TruncatedError
-from data_prep.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from data_prep.errors import TooShortError, TruncatedError
+from data_prep.recorded_sound import recorded_sound
 from data_prep.recording import Recording, probe
 from data_prep.video import FrameWriter, at_25_fps, iter_rgb, normalise
+from recipe.colour import decode_rgb, encode_rgb
+from recipe.errors import NoAudioError, NotAVideoError
+from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from tests.media import beep, write_recording
 
 FLASHES_S = (1.0, 3.52, 6.04, 9.2)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_prep.audio import load_audio
-from data_prep.colour import encode_rgb
+from recipe.colour import encode_rgb
+from recipe.sound import SoundTrack, load_audio, original_sound
 from services.errors import VideoWriteError
+from services.streaming.video_writer import write_video
 from services.types import VideoFrame
-from services.video_writer import SoundTrack, original_sound, write_video
 from tests.conftest import REPOSITORY
 from tests.media import decoded
 
@@ -46,7 +46,7 @@ class HeldCoder:
         self.let_go = threading.Event()
         self.waited: list[bool] = []
         self.fail_at = fail_at
-        monkeypatch.setattr("services.video_writer.encode_rgb", self._encode)
+        monkeypatch.setattr("services.streaming.video_writer.encode_rgb", self._encode)
 
     def _encode(self, frame_rgb_HWC: np.ndarray) -> Any:
         self.waited.append(self.let_go.wait(10))
@@ -162,7 +162,7 @@ from pathlib import Path
 import numpy as np
 from services.errors import VideoWriteError
 from services.types import VideoFrame
-from services.video_writer import write_video
+from services.streaming.video_writer import write_video
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 noise = np.random.default_rng(0).integers(0, 255, (60, 256, 256, 3), dtype=np.uint8)

@@ -18,13 +18,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from data_prep.colour import decode_rgb, encode_rgb
-from data_prep.face_crop import crop_face
-from data_prep.mask_328 import alpha_bounds, hidden_mask
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, PATCH_TOP_PX, recipe
-from services.avatar_manifest import seal_avatar
+from recipe.avatar_format import seal_avatar
+from recipe.colour import decode_rgb, encode_rgb
+from recipe.crop import crop_face
+from recipe.mask_328 import alpha_bounds, hidden_mask
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, PATCH_TOP_PX, recipe
+from services.avatars.networks import FEATURES, LoadedAvatar
 from services.container import Services, build_services
-from services.model_service import FEATURES, LoadedAvatar
 
 NAME = "toy"
 FRAMES = 60

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import CROP_PX, SAMPLES_PER_FRAME, recipe
 from models.audio_encoder import AudioEncoder
 from models.syncnet_328 import SyncNet, SyncNetConfig
+from recipe.recipe_328 import CROP_PX, SAMPLES_PER_FRAME, recipe
 from training.sound import TrainingSound
 from training.syncnet_stage import SyncModel
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data_prep.recipe_328 import SAMPLES_PER_FRAME
-from models.audio_encoder import LogMel, normalise_mel
+from models.audio_encoder import LogMel, hz_of_mel, mel_of_hz, normalise_mel
+from recipe.audio_window import window_start
+from recipe.recipe_328 import SAMPLES_PER_FRAME
 from training.sound_stock import noise_stock, room_stock
 
 _HALF = 6144  # samples kept on each side of the centre: enough for the slowest voice
@@ -111,16 +112,15 @@ class AudioAugmenter:
         rooms_RL = room_stock(config.reverb_rt60_s, _ROOMS, _MARGIN, generator).to(self.device)
         self._rooms_RF = torch.fft.rfft(rooms_RL, n=_LENGTH)
         mel = log_mel.config
-        ends = _mel(torch.tensor([mel.fmin_hz, mel.fmax_hz]))
+        ends = mel_of_hz(torch.tensor([mel.fmin_hz, mel.fmax_hz]))
         self._centre_mel_D = torch.linspace(float(ends[0]), float(ends[1]), mel.bins + 2, device=self.device)[1:-1]
 
     def clean(self, frames_B: Tensor) -> Tensor:
         """What serving would compute for these frames, (B, N, D)."""
-        frames_B, config = frames_B.to(self.device), self.log_mel.config
-        offset_NK = self.log_mel.index - config.window_samples // 2
-        centre_B = frames_B * SAMPLES_PER_FRAME + SAMPLES_PER_FRAME // 2
-        samples_BL = self._read(frames_B, (centre_B[:, None] + offset_NK.flatten()))
-        return self.log_mel.frames_from(samples_BL.reshape(-1, *offset_NK.shape))
+        frames_B, index_NK = frames_B.to(self.device), self.log_mel.index
+        start_B = window_start(0, self.log_mel.config.window_samples) + frames_B * SAMPLES_PER_FRAME
+        samples_BL = self._read(frames_B, start_B[:, None] + index_NK.flatten())
+        return self.log_mel.frames_from(samples_BL.reshape(-1, *index_NK.shape))
 
     def augmented(self, frames_B: Tensor, generator: torch.Generator, group_size: int = 1) -> Tensor:
         """The same frames under a random voice, room and microphone.
@@ -198,7 +198,7 @@ class AudioAugmenter:
     def _microphone(self, draw: _Draw) -> Tensor:
         """Power gain of every mel bin: level, tone and, sometimes, a telephone's band."""
         config = self.config
-        octave_D = torch.log2(_hz(self._centre_mel_D) / 1000)
+        octave_D = torch.log2(hz_of_mel(self._centre_mel_D) / 1000)
         tilt_B = draw.uniform(-config.tone_db_per_octave, config.tone_db_per_octave)
         wave = torch.cos(draw.uniform(0, 2 * math.pi)[:, None] + draw.uniform(0.5, 2)[:, None] * octave_D)
         tone_BD = (tilt_B[:, None] * octave_D + 3 * wave) * draw.chance(config.tone)[:, None]
@@ -217,7 +217,7 @@ class AudioAugmenter:
         if not self.config.vocal_tract:
             return features_BND
         step = self._centre_mel_D[1] - self._centre_mel_D[0]
-        source_BD = (_mel(_hz(self._centre_mel_D) / ratio_B[:, None]) - self._centre_mel_D[0]) / step
+        source_BD = (mel_of_hz(hz_of_mel(self._centre_mel_D) / ratio_B[:, None]) - self._centre_mel_D[0]) / step
         source_BD = source_BD.clamp(0, len(self._centre_mel_D) - 1)
         below_BD = source_BD.floor().clamp_max(len(self._centre_mel_D) - 2)
         share = (source_BD - below_BD)[:, None]
@@ -259,12 +259,3 @@ class _Draw:
 
     def integers(self, count: int) -> Tensor:
         return self.uniform(0, count).long().clamp_max(count - 1)
-
-
-def _mel(hz: Tensor) -> Tensor:
-    """Slaney's mel scale, as in models.audio_encoder."""
-    return torch.where(hz < 1000, hz * 3 / 200, 15 + torch.log(hz.clamp_min(1000) / 1000) * (27 / math.log(6.4)))
-
-
-def _hz(mel: Tensor) -> Tensor:
-    return torch.where(mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) * (math.log(6.4) / 27)))

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.material import no_window, usable_frames, window_starts
-from data_prep.recipe_328 import CROP_PX, INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
+from recipe.material import no_window, usable_frames, window_starts
+from recipe.mouth import mouth_boxes
+from recipe.recipe_328 import CROP_PX, INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX
 from training.references import ReferencePools, build_pools
 
 log = logging.getLogger(__name__)
 
-LIP_LANDMARKS = (0, 13, 14, 17, 37, 39, 40, 61, 84, 91, 146, 181, 185, 267, 269, 270, 291, 314, 321, 375, 405, 409)
-_MOUTH_PADDING = (0.18, 0.35)  # of the lips' width and height
 _GPU_SHARE = 0.5  # of the free GPU memory that crops may take
 
 
@@ -62,7 +61,7 @@ class FaceData:
             device=device,
             crops=_place_crops(dataset.crops, device),
             opening_T=torch.from_numpy(dataset.opening_T.astype(np.float32)),
-            mouth_box_T4=torch.from_numpy(mouth_boxes(dataset.landmarks_TK2, dataset.affine_T23)).to(device),
+            mouth_box_T4=torch.from_numpy(inner_mouth_boxes(dataset.landmarks_TK2, dataset.affine_T23)).to(device),
             usable_T=usable,
             pools=pools,
         )
@@ -110,14 +109,15 @@ class FaceData:
         return boxes.clamp_min(0)
 
 
-def mouth_boxes(landmarks_TK2: NDArray[np.float32], affine_T23: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Padded boxes around the lips in inner coordinates, (T, 4) as x0, y0, x1, y1."""
-    lips = landmarks_TK2[:, list(LIP_LANDMARKS)]
-    lips = np.einsum("tij,tkj->tki", affine_T23[:, :, :2], lips) + affine_T23[:, None, :, 2] - INNER_OFFSET_PX
-    low, high = lips.min(axis=1), lips.max(axis=1)
-    padding = (high - low) * np.array(_MOUTH_PADDING)
-    boxes = np.concatenate([low - padding, high + padding], axis=1)
-    return np.clip(np.nan_to_num(boxes), 0, INNER_PX - 1).astype(np.float32)
+def inner_mouth_boxes(landmarks_TK2: NDArray[np.float32], affine_T23: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The recipe's mouth boxes in inner coordinates, (T, 4) as x0, y0, x1, y1; frames without a face have an empty one.
+
+    Args:
+        landmarks_TK2: frame px.
+        affine_T23: frame px -> crop px.
+    """
+    inner = np.einsum("tij,tkj->tki", affine_T23[:, :, :2], landmarks_TK2) + affine_T23[:, None, :, 2] - INNER_OFFSET_PX
+    return np.clip(np.nan_to_num(mouth_boxes(inner)), 0, INNER_PX - 1).astype(np.float32)
 
 
 def balanced_weights(opening_N: Tensor, closed_share: float = 0.22) -> Tensor:

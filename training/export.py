@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from data_prep.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
 from models.audio_encoder import AudioFrontEnd
 from models.syncnet_328 import SyncNet
 from models.unet_328 import Features, UNet328, UNetDecoder
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
 
 OPSET = 18
 FEATURE_NAMES = list(Features._fields)

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from data_prep.recipe_328 import SAMPLES_PER_FRAME
 from models.audio_features_hf import PretrainedFeatures
+from recipe.audio_window import clip_windows
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def cached_features(
     device = front_end.mixing.device
     try:
         for first in tqdm(range(0, frames, batch), desc=f"{config.kind} features", unit="batch"):
-            windows = frame_windows(pcm_S, clips, range(first, min(first + batch, frames)), front_end)
+            windows = clip_windows(pcm_S, clips, range(first, min(first + batch, frames)), config.window_samples)
             with torch.inference_mode():
                 heard = front_end(torch.from_numpy(windows).to(device))
             features_TND[first : first + len(windows)] = heard.half().cpu().numpy()
@@ -75,22 +75,6 @@ def cached_features(
     partial.replace(file)
     _write_key(file, key)
     return _opened(file)
-
-
-def frame_windows(
-    pcm_S: NDArray[np.float32], clips: Sequence[Sequence[int]], frames: range, front_end: PretrainedFeatures
-) -> NDArray[np.float32]:
-    """What the front end hears for each frame, zeros outside the frame's clip, (len(frames), window_samples)."""
-    config = front_end.config
-    windows = np.zeros((len(frames), config.window_samples), np.float32)
-    for start, stop in clips:
-        low, high = start * SAMPLES_PER_FRAME, min(stop * SAMPLES_PER_FRAME, len(pcm_S))
-        for frame in range(max(start, frames.start), min(stop, frames.stop)):
-            first = frame * SAMPLES_PER_FRAME + SAMPLES_PER_FRAME // 2 - config.centre_sample
-            a, b = max(first, low), min(first + config.window_samples, high)
-            if b > a:
-                windows[frame - frames.start, a - first : b - first] = pcm_S[a:b]
-    return windows
 
 
 def _opened(file: Path) -> NDArray[np.float16]:

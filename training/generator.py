@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data_prep.mask_328 import alpha_bounds, unseen_mask
-from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from models.checkpoint import load_checkpoint
 from models.unet_328 import UNet328, UNetConfig
+from recipe.mask_328 import alpha_bounds, unseen_mask
+from recipe.recipe_328 import INNER_PX, PATCH_TOP_PX, REFERENCE_COUNT
 
 log = logging.getLogger(__name__)
 

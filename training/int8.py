@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import PATCH_TOP_PX
-from training.data import in_ranges, mouth_boxes
+from recipe.mouth import pixel_boxes
+from recipe.recipe_328 import PATCH_TOP_PX
+from training.data import in_ranges, inner_mouth_boxes
 from training.export import FEATURE_NAMES
 
 CALIBRATION_FRAMES, HELD_OUT_FRAMES = 48, 32  # that bound the inputs, and that judge the pictures
@@ -61,7 +62,8 @@ def held_out_mouth_psnr_db(
     given = _encoded(frames, inputs_of, modules)
     exact_BHWC = in_batches(modules["unet_decoder.onnx"], given)[0]
     drawn_BHWC = decode(dict(zip([*FEATURE_NAMES, "embedding_BD"], given, strict=True)))
-    return mouth_psnr_db(drawn_BHWC, exact_BHWC, mouth_boxes(dataset.landmarks_TK2, dataset.affine_T23)[frames])
+    boxes_T4 = inner_mouth_boxes(dataset.landmarks_TK2[frames], dataset.affine_T23[frames])
+    return mouth_psnr_db(drawn_BHWC, exact_BHWC, boxes_T4)
 
 
 def _encoded(frames: NDArray[np.int64], inputs_of: InputsOf, modules: Mapping[str, nn.Module]) -> list[NDArray[Any]]:
@@ -129,19 +131,21 @@ def mouth_psnr_db(drawn_BHWC: NDArray[np.uint8], exact_BHWC: NDArray[np.uint8], 
     Args:
         drawn_BHWC: RGBA patches.
         exact_BHWC: the same from the exact network.
-        boxes_B4: of the mouths, x0, y0, x1, y1 in inner coordinates (training.data.mouth_boxes).
+        boxes_B4: of the mouths, x0, y0, x1, y1 in inner coordinates (training.data.inner_mouth_boxes).
     Returns:
         Peak signal-to-noise ratio of the colours over all boxes together.
     Raises:
         ValueError: all boxes are empty.
     """
+    boxes_B4 = np.where(boxes_B4[:, 2:3] > boxes_B4[:, :1], boxes_B4, np.nan)  # frames without a face
+    height, width = exact_BHWC.shape[1:3]
     squares, pixels = 0.0, 0
-    for drawn, exact, box in zip(drawn_BHWC, exact_BHWC, boxes_B4, strict=True):
-        x0, y0, x1, y1 = np.maximum(box.round().astype(int) - [0, PATCH_TOP_PX, 0, PATCH_TOP_PX], 0)
+    for drawn, exact, box in zip(
+        drawn_BHWC, exact_BHWC, pixel_boxes(boxes_B4 - [0, PATCH_TOP_PX, 0, PATCH_TOP_PX], height, width), strict=True
+    ):
+        x0, y0, x1, y1 = box
         error = drawn[y0:y1, x0:x1, :3].astype(np.float64) - exact[y0:y1, x0:x1, :3]
         squares, pixels = squares + float(np.square(error).sum()), pixels + error.size
-    if pixels == 0:
-        raise ValueError("none of the frames shows a mouth to measure: prepare the dataset again")
     return min(10 * float(np.log10(255**2 * pixels / max(squares, 1e-9))), _BEST_PSNR_DB)
 
 

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import INNER_OFFSET_PX
 from models.audio_encoder import AudioEncoder
 from models.checkpoint import load_checkpoint
-from training.data import LIP_LANDMARKS, FaceData, balanced_weights, draw, step_generator
+from recipe.mouth import LIPS
+from recipe.recipe_328 import INNER_OFFSET_PX
+from training.data import FaceData, balanced_weights, draw, step_generator
 from training.distributed import Workers
 from training.generator import audio_encoder_of
 from training.presets import LipPreset
@@ -33,7 +34,6 @@ from training.run_directory import RunDirectory
 from training.schedule import learning_rate_factor
 from training.sound import TrainingSound
 
-INNER_LIP_LANDMARKS = (78, 80, 81, 82, 87, 88, 95, 178, 191, 308, 310, 311, 312, 317, 318, 324, 402, 415)
 COMPONENTS = 8  # principal components of the landmarks; what lies beyond is tracking noise
 # Where noise hides which sound it is, the least mean error is a mouth half open: closed lips would never be drawn. So a
 # frame of speech whose lips are among the most closed counts three times.
@@ -69,7 +69,7 @@ def lip_parameters(dataset: Dataset328, frames: Tensor) -> Tensor:
         (T, P) float32; the first component and the opening have standard deviation 1 on `frames`, the other
         components keep their share of it. Frames without a face are zero.
     """
-    lips = dataset.landmarks_TK2[:, list(LIP_LANDMARKS + INNER_LIP_LANDMARKS)]
+    lips = dataset.landmarks_TK2[:, list(LIPS)]
     lips = np.einsum("tij,tkj->tki", dataset.affine_T23[:, :, :2], lips) + dataset.affine_T23[:, None, :, 2]
     points = torch.from_numpy(np.nan_to_num(lips - INNER_OFFSET_PX)).double().flatten(1)
     centred = points - points[frames].mean(dim=0)

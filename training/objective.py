@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX
 from models.unet_328 import compose
+from recipe.recipe_328 import INNER_PX, PATCH_TOP_PX
 from training.adversary import Adversary
 from training.batches import Batch
 from training.losses import box_weight, gradient_l1, ms_ssim, temporal_l1, weighted_l1

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import window_pcm
 from data_prep.dataset_328 import Dataset328
-from data_prep.material import GROUP_FRAMES, no_template, template_groups
-from data_prep.recipe_328 import FPS, INNER_OFFSET_PX, INNER_PX, window_samples
 from data_prep.video import iter_rgb
-from data_prep.voice_activity import gate
+from recipe.audio_window import window_pcm
+from recipe.material import GROUP_FRAMES, no_template, template_groups
+from recipe.recipe_328 import FPS, INNER_OFFSET_PX, INNER_PX, window_samples
+from recipe.voice_gate import gate
 
 LONGEST_TEMPLATE_S = 40.0
 _SMOOTHING_S = 1.0
@@ -99,7 +99,7 @@ def copy_frames(source: Path, target: Path, start: int, stop: int) -> None:
 
 
 def template_track(dataset: Dataset328, template: Template, references: NDArray[np.int64]) -> dict[str, NDArray]:  # type: ignore[type-arg]
-    """What track.npz of an avatar holds; see services.avatar.Avatar."""
+    """What track.npz of an avatar holds; see services.avatars.avatar.Avatar."""
     part = slice(template.start, template.stop)
     motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)[part]
     return {

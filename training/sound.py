@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.recipe_328 import (
+from models.audio_encoder import AudioEncoderConfig, LogMel, MelConfig
+from models.audio_features_hf import PretrainedFeatureConfig, PretrainedFeatures, load_pretrained
+from recipe.recipe_328 import (
     AUDIO_WINDOW_SAMPLES,
     MEL_BINS,
     MEL_FFT,
@@ -24,9 +26,7 @@ from data_prep.recipe_328 import (
     SAMPLE_RATE_HZ,
     window_samples,
 )
-from data_prep.voice_activity import gate
-from models.audio_encoder import AudioEncoderConfig, LogMel, MelConfig
-from models.audio_features_hf import PretrainedFeatureConfig, PretrainedFeatures, load_pretrained
+from recipe.voice_gate import gate
 from training.audio_augmentation import AudioAugmentation, AudioAugmenter
 from training.feature_cache import cached_features
 from training.synthetic_silence import closed_frames, silence_windows

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from data_prep.recipe_328 import SAMPLE_RATE_HZ
+from recipe.recipe_328 import SAMPLE_RATE_HZ
 from training.synthetic_silence import coloured_noise, mains_hum
 
 NOISE_KINDS = ("white", "pink", "brown", "hum", "babble")

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from data_prep.recipe_328 import CROP_PX, INNER_OFFSET_PX, INNER_PX, recipe
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from models.checkpoint import load_checkpoint
 from models.syncnet_328 import SyncNet, SyncNetConfig, info_nce
+from recipe.recipe_328 import CROP_PX, INNER_OFFSET_PX, INNER_PX, recipe
 from training.data import FaceData, as_tensor, balanced_weights, draw, spans, step_generator
 from training.device import autocast_dtype
 from training.distributed import Workers

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ
 
 KINDS = ("digital zero", "room tone", "breath", "hum", "clicks", "tones")
 

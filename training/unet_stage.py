@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from data_prep.mask_328 import EYE_ROWS_PX
-from data_prep.recipe_328 import PATCH_TOP_PX
+from recipe.mask_328 import EYE_ROWS_PX
+from recipe.recipe_328 import PATCH_TOP_PX
 from training.batches import BatchSource
 from training.data import FaceData, step_generator
 from training.device import autocast_dtype

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from data_prep.recipe_328 import INNER_PX, PATCH_TOP_PX
 from models.unet_328 import compose
+from recipe.recipe_328 import INNER_PX, PATCH_TOP_PX
 from training.data import FaceData
 from training.generator import Generator
 from training.losses import box_weight, laplacian_variance, ssim

@@ -9,13 +9,13 @@ from fastapi import Depends, Request, params
 from starlette.exceptions import HTTPException
 
 from services.animation_service import AnimationService
-from services.catalogue import AvatarCatalogue
+from services.avatars.catalogue import AvatarCatalogue
 from services.container import ServerParts
 from services.http.listing import Readiness
 from services.http.problems import ProblemMap
-from services.metrics import ServiceMetrics
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.debug_recorder import DebugRecorder
+from services.streaming.metrics import ServiceMetrics
 from services.types import TTSService
 
 

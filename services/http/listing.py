@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from data_prep.recipe_328 import FPS
-from services.avatar import AvatarEntry
+from recipe.recipe_328 import FPS
+from services.avatars.avatar import AvatarEntry
 from services.http.schemas import (
     AvatarHealth,
     AvatarInfo,

@@ -15,9 +15,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from data_prep.errors import BadNameError, NoAudioError, NotAVideoError, PreparationError
+from recipe.errors import BadNameError, BrokenAvatarError, NoAudioError, NotAVideoError
 from services import errors
-from services.catalogue import without_folder
+from services.avatars.catalogue import without_folder
 from services.http.schemas import FieldError, Problem
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _SEE_LOG: Final = "the server's log says more"
 KINDS: Final[dict[type[Exception], Kind]] = {
     BadNameError: Kind(422, "name-not-allowed", "Not a possible name"),
     errors.AvatarNotFoundError: Kind(404, "avatar-not-found", "No such avatar"),
-    errors.BrokenAvatarError: Kind(503, "avatar-broken", "Avatar is broken"),
+    BrokenAvatarError: Kind(503, "avatar-broken", "Avatar is broken"),
     errors.ConsentMissingError: Kind(403, "consent-missing", "Avatar has no consent record"),
     errors.TemplateRangeError: Kind(422, "frame-out-of-range", "No such template frame"),
     errors.TextRejectedError: Kind(422, "text-rejected", "Text cannot be spoken"),
@@ -93,8 +93,6 @@ class ProblemMap:
         if isinstance(error, RequestValidationError):
             return _invalid(error, instance)
         kind = next((KINDS[base] for base in type(error).__mro__ if base in KINDS), INTERNAL)
-        if isinstance(error, PreparationError) and kind is INTERNAL:
-            kind = KINDS[errors.UploadRejectedError]
         if kind.private:
             logger.error("%s: %s", instance, error, exc_info=error)
             return _problem(kind, kind.private, instance)

@@ -9,10 +9,10 @@ from prometheus_client import generate_latest
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from recipe.avatar_format import POSTER_FILE
 from services.animation_service import AnimationService
-from services.avatar_manifest import POSTER_FILE
 from services.http.streams import LEFT, pumped_whole
-from services.metrics import ServiceMetrics
+from services.streaming.metrics import ServiceMetrics
 
 _PROMETHEUS: Final = "text/plain; version=0.0.4"
 

@@ -12,9 +12,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.http.schemas import Problem
-from services.streaming import fragmented_mp4, ndjson
+from services.streaming import mp4, ndjson
 from services.streaming.events import Event
-from services.streaming.fragmented_mp4 import encode_fragmented_mp4
+from services.streaming.mp4 import encode_fragmented_mp4
 from services.streaming.ndjson import encode_ndjson, line
 from services.streaming.pump import Pump
 
@@ -24,7 +24,7 @@ Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
 logger = logging.getLogger(__name__)
 
 LEFT: Final = 499  # nobody reads it; in logs it means that the client closed the connection
-FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": fragmented_mp4.MEDIA_TYPE}
+FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": mp4.MEDIA_TYPE}
 
 
 class PumpedResponse(StreamingResponse):
@@ -108,7 +108,7 @@ async def _disconnected(receive: Receive) -> None:
 
 def encoder(media_type: str, jpeg_quality: int) -> Encoder:
     """What turns an utterance into bytes of this type."""
-    if media_type == fragmented_mp4.MEDIA_TYPE:
+    if media_type == mp4.MEDIA_TYPE:
         return encode_fragmented_mp4
     return lambda events: encode_ndjson(events, jpeg_quality)
 

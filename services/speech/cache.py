@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from recipe.sound import from_pcm16, to_pcm16
 from services.speech.engine import Sound
 
 logger = logging.getLogger(__name__)
@@ -29,14 +30,11 @@ logger = logging.getLogger(__name__)
 _FORMAT: Final = "1"  # of the files; another one makes every older file unused
 _DIGEST_BYTES: Final = 32
 _KEPT_SHARE: Final = 0.9  # room is made for several files at a time: it costs a look at the whole folder
-_FULL_SCALE: Final = 32768.0
 
 
 def to_16_bits(pcm_S: NDArray[np.float32]) -> NDArray[np.float32]:
     """The nearest samples that a 16-bit file can hold, so that a remembered sentence equals the first one."""
-    return np.clip(np.round(pcm_S * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.float32) / np.float32(
-        _FULL_SCALE
-    )
+    return from_pcm16(to_pcm16(pcm_S))
 
 
 class SpeechCache:
@@ -86,8 +84,7 @@ class SpeechCache:
         if self._budget_bytes <= 0 or not len(sound.pcm_S):
             return
         buffer = io.BytesIO()
-        levels = (sound.pcm_S * _FULL_SCALE).astype(np.int16)
-        soundfile.write(buffer, levels, sound.rate_hz, format="FLAC", subtype="PCM_16")
+        soundfile.write(buffer, to_pcm16(sound.pcm_S), sound.rate_hz, format="FLAC", subtype="PCM_16")
         payload = buffer.getvalue()
         content = payload + hashlib.sha256(payload).digest()
         if len(content) > self._budget_bytes:

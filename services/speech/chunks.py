@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 
-from data_prep.recipe_328 import FPS
+from recipe.recipe_328 import FPS
 from services.errors import SpeechError
 from services.speech.cache import to_16_bits
 from services.speech.engine import Sound

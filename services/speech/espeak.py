@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-import numpy as np
-
+from recipe.sound import from_pcm16
 from services.errors import SpeechError
 from services.speech.engine import Sound
 from services.types import Voice
@@ -27,7 +26,6 @@ _DO_NOT_EXIT: Final = 0x8000
 _UTF8: Final = 1
 _RATE: Final = 1
 _WORDS_PER_MINUTE: Final = 175  # the library's own pace; it takes 80 to 450
-_FULL_SCALE: Final = 32768.0
 _LONGEST_S: Final = 180  # a sentence that takes longer has gone wrong
 
 _turn = threading.Lock()  # the library is the process's, however many engines there are
@@ -139,7 +137,7 @@ class EspeakTTS:
             library = _library()
             pcm = library.synthesize(sentence, voice.removeprefix("espeak:"), speed, stop)
         if pcm and not stop.is_set():
-            yield Sound(np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(_FULL_SCALE), library.rate_hz)
+            yield Sound(from_pcm16(pcm), library.rate_hz)
 
 
 def _bcp47(language: str) -> str:

@@ -27,7 +27,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ
 from services.errors import SpeechError
 from services.types import AudioChunk, Voice
 

@@ -19,8 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
+from recipe.sound import from_pcm16
 from services.errors import SpeechError
 from services.speech.engine import Sound
 from services.types import Voice
@@ -33,7 +32,6 @@ _VOICES: Final = {
 }
 _LONGEST_S: Final = 60.0  # of computing; a sentence takes a fraction of a second
 _POLL_S: Final = 0.02
-_FULL_SCALE: Final = 32768.0
 # The program reads ASCII; what has no such spelling is left out.
 _ASCII: Final = str.maketrans(
     {
@@ -91,7 +89,7 @@ class FliteTTS:
             except (OSError, EOFError, wave.Error) as error:
                 raise SpeechError(f"{self._program} wrote no sound that can be read ({error})") from error
         if pcm:
-            yield Sound(np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(_FULL_SCALE), rate_hz)
+            yield Sound(from_pcm16(pcm), rate_hz)
 
     def _run(self, voice: str, speed: float, text: Path, result: Path, stop: threading.Event) -> None:
         """Let the program write `result`, unless it is stopped."""

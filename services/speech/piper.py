@@ -1,6 +1,6 @@
 """Piper: natural voices in many languages, each a file NAME.onnx with NAME.onnx.json beside it.
 
-`python -m services.tts_service download NAME` fetches one. Nothing of Piper or ONNX Runtime is imported before a
+`python -m services.speech download NAME` fetches one. Nothing of Piper or ONNX Runtime is imported before a
 voice is spoken with.
 
 Axes: S audio samples at the engine's rate.
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from services.byte_cache import ByteCache
+from services.avatars.byte_cache import ByteCache
 from services.errors import SpeechError
 from services.speech.engine import Sound
 from services.types import Voice
@@ -56,7 +56,7 @@ class PiperTTS:
     def absence(self) -> str:
         if self._model_path is not None:
             return f"there is no Piper voice {self._model_path} (a .onnx with its .onnx.json beside it)"
-        return f"no Piper voice in {self._voices_dir}; python -m services.tts_service download en_US-lessac-medium"
+        return f"no Piper voice in {self._voices_dir}; python -m services.speech download en_US-lessac-medium"
 
     def version(self, voice: str) -> str:
         return f"{importlib.metadata.version('piper-tts')} {_stamp(self._file(voice))}"

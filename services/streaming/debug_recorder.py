@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from recipe.sound import to_pcm16
 from services.streaming.events import Event, Frame, Header
 from services.streaming.jpeg import encode_jpeg
-from services.streaming.ndjson import pcm_s16le
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class _Utterance:
             jpeg = encode_jpeg(frame.frame_rgb_HWC, self._jpeg_quality)
             (self._frames / f"{frame.index:05d}.jpg").write_bytes(jpeg)
         if self._wave is not None:
-            self._wave.writeframes(pcm_s16le(frame.pcm_S))
+            self._wave.writeframes(to_pcm16(frame.pcm_S).tobytes())
 
     def __enter__(self) -> _Utterance:
         return self

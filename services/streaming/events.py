@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.recipe_328 import FPS
+from recipe.recipe_328 import FPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from collections.abc import Generator, Iterable
 
 import numpy as np
 
-from data_prep.paste_back import paste_patch, plan_paste
-from data_prep.recipe_328 import window_samples
-from services.byte_cache import ByteCache
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import window_samples
+from services.avatars.byte_cache import ByteCache
 from services.streaming.jpeg import encode_jpeg
 from services.types import AvatarModel
 

@@ -11,26 +11,18 @@ from collections.abc import Generator
 from contextlib import closing
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from data_prep.recipe_328 import FPS
+from recipe.recipe_328 import FPS
+from recipe.sound import to_pcm16
 from services.streaming.events import Caption, Event, Frame, Header
 from services.streaming.jpeg import encode_jpeg
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 _VERSION: Final = 1
-_FULL_SCALE: Final = 32767.0
 
 
 def line(message: dict[str, Any]) -> bytes:
     """One message."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-
-
-def pcm_s16le(pcm_S: NDArray[np.float32]) -> bytes:
-    """Samples in [-1, 1] as 16 bits, little endian."""
-    return np.round(np.clip(pcm_S, -1.0, 1.0) * _FULL_SCALE).astype("<i2").tobytes()
 
 
 def encode_ndjson(events: Generator[Event, None, None], jpeg_quality: int) -> Generator[bytes, None, None]:
@@ -48,7 +40,7 @@ def _message(event: Event, jpeg_quality: int) -> dict[str, Any]:
             "pts": round(event.pts_s, 3),
             "template_index": event.template_index,
             "image": _base64(encode_jpeg(event.frame_rgb_HWC, jpeg_quality)),
-            "audio": _base64(pcm_s16le(event.pcm_S)),
+            "audio": _base64(to_pcm16(event.pcm_S).tobytes()),
         }
     if isinstance(event, Caption):
         return {"type": "caption", "index": event.index, "text": event.text}

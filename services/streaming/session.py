@@ -61,7 +61,7 @@ def run_session(frames: FrameGenerationService, request: SessionRequest) -> Gene
     """Generate an utterance.
 
     Raises:
-        ServiceError, PreparationError: before the header if nothing can be shown at all, else at the frame from
+        UserError: before the header if nothing can be shown at all, else at the frame from
             which on it cannot go on.
     """
     model = request.model()

@@ -18,12 +18,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.audio import iter_audio
-from data_prep.recipe_328 import FPS, SAMPLE_RATE_HZ
-from data_prep.recording import open_container, sound_stream
+from recipe.media import open_container, sound_stream
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ
+from recipe.sound import iter_audio, original_sound
 from services.errors import TooMuchError, UploadRejectedError
 from services.speech.feed import SentenceStart
-from services.video_writer import original_sound
 
 _UPLOAD_NAME: Final = "the upload"  # the file's name is part of the decoder's messages
 

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import closing
 from itertools import chain
 
-from services.streaming.ndjson import pcm_s16le
+from recipe.sound import to_pcm16
 from services.types import AudioChunk
 
 
@@ -31,5 +31,5 @@ def spoken_wav(chunks: Generator[AudioChunk, None, None]) -> Generator[bytes, No
             file.setsampwidth(2)
             file.setframerate(first.sample_rate_hz)
             for chunk in chain([first], chunks):
-                file.writeframes(pcm_s16le(chunk.pcm_S))
+                file.writeframes(to_pcm16(chunk.pcm_S).tobytes())
     yield buffer.getvalue()

@@ -1,0 +1,255 @@
+"""avatar.json: what an avatar is, who agreed to it, and the hash of every file beside it.
+
+    {"schema": "avatar328/avatar", "version": 2, "name": ..., "created": ..., "recipe": {...},
+     "versions": {...}, "files": {filename: sha256}, "consent": {who, date, scope, source_sha256} | null,
+     "synthetic": bool, "source_sha256": ..., "licence": ..., "frames": int, "width": px, "height": px,
+     "metrics": {...}, "onnx_max_abs_error": {...}, "template": {"source_start": int, "source_stop": int}}
+
+It is written last and in one step: a folder with an avatar.json is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from recipe.errors import BrokenAvatarError, ConsentFormatError
+from recipe.files import sha256
+from recipe.recipe_328 import RecipeMismatchError, check_recipe
+
+SCHEMA: Final = "avatar328/avatar"
+VERSION: Final = 2
+MANIFEST_FILE: Final = "avatar.json"
+FRAMES_FILE: Final = "frames.mp4"
+TRACK_FILE: Final = "track.npz"
+POSTER_FILE: Final = "poster.jpg"
+UNET_ENCODER_FILE: Final = "unet_encoder.onnx"
+UNET_DECODER_FILE: Final = "unet_decoder.onnx"
+AUDIO_ENCODER_FILE: Final = "audio_encoder.onnx"
+AVATAR_FILES: Final = (
+    FRAMES_FILE,
+    TRACK_FILE,
+    POSTER_FILE,
+    UNET_ENCODER_FILE,
+    UNET_DECODER_FILE,
+    AUDIO_ENCODER_FILE,
+)
+INT8_FILE: Final = "unet_decoder.int8.json"
+OPTIONAL_FILES: Final = (INT8_FILE,)  # an avatar may lack them, but one that lies there is listed and hashed
+_REPACK = "copy the avatar again from where it was made, or package it again"
+_CONSENT_PATTERN = re.compile(r"\s*(?P<who>\S.*?)\s*,\s*(?P<date>\d{4}-\d{2}-\d{2})\s*,\s*(?P<scope>\S.*?)\s*", re.S)
+_SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Who agreed to be an avatar, when, for what use, and on which recording."""
+
+    who: str
+    date: str
+    scope: str
+    source_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarManifest:
+    """avatar.json after its schema, version, types and recipe were checked."""
+
+    name: str
+    created: str
+    recipe: dict[str, Any]
+    versions: dict[str, Any]
+    files: dict[str, str]
+    consent: Consent | None
+    synthetic: bool
+    source_sha256: str
+    licence: str
+    frames: int
+    width: int
+    height: int
+    metrics: dict[str, Any]
+    onnx_max_abs_error: dict[str, Any]
+    template: dict[str, Any]
+
+    @property
+    def may_serve_publicly(self) -> bool:
+        """True if the avatar depicts nobody, or somebody who agreed."""
+        return self.synthetic or self.consent is not None
+
+
+_TYPES: Final[dict[str, type]] = {
+    "name": str,
+    "created": str,
+    "recipe": dict,
+    "versions": dict,
+    "files": dict,
+    "synthetic": bool,
+    "source_sha256": str,
+    "licence": str,
+    "frames": int,
+    "width": int,
+    "height": int,
+    "metrics": dict,
+    "onnx_max_abs_error": dict,
+    "template": dict,
+}
+
+
+def parse_consent(text: str, source_sha256: str) -> Consent:
+    """Read "who, date, scope", e.g. "Ada Lovelace, 2026-11-20, product videos and live demos".
+
+    Args:
+        text: the date is YYYY-MM-DD; commas may stand in the name and in the scope.
+        source_sha256: hash of the recording the avatar was trained on.
+    Raises:
+        ConsentFormatError: a part is missing, or there is no such day.
+    """
+    match = _CONSENT_PATTERN.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError("it is not of that form")
+        date.fromisoformat(match["date"])
+    except ValueError as error:
+        raise ConsentFormatError(
+            f'consent {text!r}: {error}; write "who, YYYY-MM-DD, scope", '
+            'for example "Ada Lovelace, 2026-11-20, product videos"'
+        ) from error
+    return Consent(match["who"], match["date"], match["scope"], source_sha256)
+
+
+def parse_manifest(document: object, where: Path) -> AvatarManifest:
+    """Check a decoded avatar.json.
+
+    Raises:
+        BrokenAvatarError: another schema, version or recipe, or a field that is missing or of another type.
+    """
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise BrokenAvatarError(f'{where} is not an avatar description: its "schema" is not {SCHEMA!r}; {_REPACK}')
+    if document.get("version") != VERSION:
+        raise BrokenAvatarError(
+            f"{where} has format version {document.get('version')!r}, this program reads {VERSION}; "
+            "package the avatar again with this version"
+        )
+    for field, expected in _TYPES.items():
+        if type(document.get(field)) is not expected:
+            raise BrokenAvatarError(
+                f"{where}: field {field!r} is {document.get(field)!r}, expected {expected.__name__}; {_REPACK}"
+            )
+    _check_values(document, where)
+    try:
+        check_recipe(document["recipe"], str(where))
+    except RecipeMismatchError as error:
+        raise BrokenAvatarError(str(error)) from error
+    consent = _parse_recorded_consent(document.get("consent"), where)
+    return AvatarManifest(consent=consent, **{field: document[field] for field in _TYPES})
+
+
+def _check_values(document: dict[str, Any], where: Path) -> None:
+    for filename, digest in document["files"].items():
+        if Path(filename).name != filename or "\\" in filename or filename in {"", ".", "..", MANIFEST_FILE}:
+            raise BrokenAvatarError(
+                f"{where}: {filename!r} is not a plain file name inside the avatar's folder; {_REPACK}"
+            )
+        if not isinstance(digest, str) or not _SHA256_PATTERN.fullmatch(digest):
+            raise BrokenAvatarError(f"{where}: the hash of {filename} is {digest!r}, expected 64 hex digits; {_REPACK}")
+    if missing := [filename for filename in AVATAR_FILES if filename not in document["files"]]:
+        raise BrokenAvatarError(f"{where} lists no hash of {', '.join(missing)}; {_REPACK}")
+    frames, width, height = document["frames"], document["width"], document["height"]
+    if frames < 1 or width < 2 or height < 2 or width % 2 or height % 2:
+        raise BrokenAvatarError(
+            f"{where}: {frames} frames of {width}x{height} px; expected at least one frame of even width and height; "
+            f"{_REPACK}"
+        )
+
+
+def _parse_recorded_consent(value: object, where: Path) -> Consent | None:
+    if value is None:
+        return None
+    names = [field.name for field in fields(Consent)]
+    if not isinstance(value, dict) or any(not isinstance(value.get(name), str) or not value[name] for name in names):
+        raise BrokenAvatarError(
+            f"{where}: field 'consent' is {value!r}, expected null or {', '.join(names)}; "
+            'record it again with python -m services.avatars consent NAME "who, date, scope"'
+        )
+    return Consent(**{name: value[name] for name in names})
+
+
+def read_manifest(folder: Path) -> AvatarManifest:
+    """Read and check avatar.json, without looking at the files it lists.
+
+    Raises:
+        BrokenAvatarError: it is missing, unreadable, no JSON, or does not pass `parse_manifest`.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BrokenAvatarError(f"{path} is missing: packaging did not finish; package the avatar again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BrokenAvatarError(f"{path} cannot be read ({error}); {_REPACK}") from error
+    return parse_manifest(document, path)
+
+
+def check_files(folder: Path, manifest: AvatarManifest) -> None:
+    """Compare every listed file with its hash.
+
+    Raises:
+        BrokenAvatarError: names the first file that is missing or differs, or that nobody vouches for.
+    """
+    for filename in OPTIONAL_FILES:
+        if filename not in manifest.files and (folder / filename).exists():
+            raise BrokenAvatarError(f"{folder / filename} is not listed in {MANIFEST_FILE}; {_REPACK}")
+    for filename, expected in manifest.files.items():
+        path = folder / filename
+        if not path.is_file():
+            raise BrokenAvatarError(f"{path} is missing; {_REPACK}")
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise BrokenAvatarError(f"{path} cannot be read ({error}); {_REPACK}") from error
+        if found != expected:
+            raise BrokenAvatarError(
+                f"{path} is not the file that was packaged (SHA-256 {found[:12]}..., expected {expected[:12]}...); "
+                f"{_REPACK}"
+            )
+
+
+def write_manifest(folder: Path, manifest: AvatarManifest) -> None:
+    """Write avatar.json in one step: a reader sees the old one or the new one, never half of it."""
+    document = {"schema": SCHEMA, "version": VERSION, **asdict(manifest)}
+    path = folder / MANIFEST_FILE
+    temporary = folder / f".{MANIFEST_FILE}.{os.getpid()}"
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(document, file, ensure_ascii=False, indent=2, allow_nan=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def seal_avatar(folder: Path, facts: dict[str, Any]) -> AvatarManifest:
+    """Hash the files of a finished avatar folder and write its avatar.json.
+
+    Args:
+        folder: holds AVATAR_FILES, and OPTIONAL_FILES where the avatar has them.
+        facts: every field of avatar.json but schema, version and files; `created` defaults to now, `consent`
+            to null.
+    Raises:
+        FileNotFoundError: a file of the avatar is not there.
+        BrokenAvatarError: a fact is missing or of the wrong type.
+    """
+    there = [filename for filename in OPTIONAL_FILES if (folder / filename).exists()]
+    files = {filename: sha256(folder / filename) for filename in (*AVATAR_FILES, *there)}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    document = {"created": created, **facts, "schema": SCHEMA, "version": VERSION, "files": files}
+    manifest = parse_manifest(document, folder / MANIFEST_FILE)
+    write_manifest(folder, manifest)
+    return manifest

@@ -1,0 +1,45 @@
+"""What is the input's or the machine's fault, not the program's; every message is meant for a person.
+
+    UserError
+    +- BadNameError          a name that is not allowed, or names nothing
+    +- MediaError
+    |  +- NotAVideoError     nothing that could be shown or heard can be decoded
+    |  +- NoAudioError       there is no sound track, or it is silent
+    +- BrokenAvatarError     an avatar's folder does not hold what its avatar.json promises
+    +- ConsentFormatError    a consent text does not say who agreed, when, and to what
+    +- PreparationError      data_prep.errors: a recording that cannot become a dataset
+    +- ServiceError          services.errors: what a server or a program refuses
+
+A message says in one or two sentences what, where, what was found, what was expected and what to do. Everything else
+that is raised is a fault of the program; only a session's outer edge catches it.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """The base of them all: entry points show its message and end with code 2."""
+
+
+class BadNameError(UserError):
+    """A name that is not allowed, or names nothing."""
+
+
+class MediaError(UserError):
+    """A file that should hold picture or sound does not."""
+
+
+class NotAVideoError(MediaError):
+    """Nothing that could be shown or heard can be decoded."""
+
+
+class NoAudioError(MediaError):
+    """There is no sound track, or it is silent."""
+
+
+class BrokenAvatarError(UserError):
+    """The avatar's folder does not hold what its avatar.json promises."""
+
+
+class ConsentFormatError(UserError, ValueError):
+    """The consent text does not say who agreed, when, and to what."""

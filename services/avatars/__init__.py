@@ -1,0 +1,1 @@
+"""Avatars: opened and checked, listed, their template, and loaded into memory."""

@@ -1,0 +1,135 @@
+"""A trained avatar on disk: opened with every hash checked, listed, given its consent record.
+
+Axes: T template frames (25/s).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipe.avatar_format import TRACK_FILE, AvatarManifest, check_files, parse_consent, read_manifest, write_manifest
+from recipe.errors import BrokenAvatarError, UserError
+from recipe.names import check_name
+from recipe.recipe_328 import CROP_PX, REFERENCE_COUNT
+from services.errors import AvatarNotFoundError
+
+
+@dataclass(frozen=True, eq=False)
+class Avatar:
+    """An avatar whose files were found to be the ones that were packaged.
+
+    `affine_T23` maps frame px to crop px. `references_3HWC` are the crops the network is shown beside every
+    frame: closed mouth, open, open.
+    """
+
+    name: str
+    folder: Path
+    manifest: AvatarManifest
+    affine_T23: NDArray[np.float32]
+    opening_T: NDArray[np.float32]
+    pose_T3: NDArray[np.float32]
+    motion_T: NDArray[np.float32]
+    references_3HWC: NDArray[np.uint8]
+
+    @property
+    def may_serve_publicly(self) -> bool:
+        """True if a server that others can reach may show it."""
+        return self.manifest.may_serve_publicly
+
+    @property
+    def notice(self) -> str | None:
+        """What has to be said when it is shown without a consent record; None if nothing."""
+        if self.may_serve_publicly:
+            return None
+        return (
+            f"avatar {self.name} has no consent record: keep what it says to yourself until the person agreed "
+            f'(python -m services.avatars consent {self.name} "who, date, scope")'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarEntry:
+    """One line of the list of avatars: what it is, or why it cannot be used."""
+
+    name: str
+    manifest: AvatarManifest | None
+    problem: str | None
+
+
+def open_avatar(avatars_dir: Path, name: str) -> Avatar:
+    """Open an avatar and check every file of it.
+
+    Raises:
+        BadNameError: the name does not fit the pattern of names.
+        AvatarNotFoundError: there is no folder of that name.
+        BrokenAvatarError: a file is missing, damaged, or of another version or recipe.
+    """
+    folder = avatars_dir / check_name(name)
+    if not folder.is_dir():
+        known = ", ".join(_folder_names(avatars_dir)) or "none yet"
+        raise AvatarNotFoundError(f"no avatar {name!r} in {avatars_dir} (there: {known}); train one, or choose another")
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    return Avatar(name, folder, manifest, **_load_track(folder / TRACK_FILE, manifest.frames))
+
+
+def _load_track(path: Path, frames: int) -> dict[str, NDArray]:  # type: ignore[type-arg]
+    expected = {
+        "affine_T23": (np.float32, (frames, 2, 3)),
+        "opening_T": (np.float32, (frames,)),
+        "pose_T3": (np.float32, (frames, 3)),
+        "motion_T": (np.float32, (frames,)),
+        "references_3HWC": (np.uint8, (REFERENCE_COUNT, CROP_PX, CROP_PX, 3)),
+    }
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            track = {key: file[key] for key in expected}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BrokenAvatarError(f"{path} cannot be read ({error}); package the avatar again") from error
+    for key, (dtype, shape) in expected.items():
+        if track[key].dtype != dtype or track[key].shape != shape:
+            raise BrokenAvatarError(
+                f"{path}: {key} is {track[key].dtype} {track[key].shape}, expected {np.dtype(dtype)} {shape} "
+                "(avatar.json gives the number of frames); package the avatar again"
+            )
+    if not np.isfinite(track["affine_T23"]).all() or (np.linalg.det(track["affine_T23"][:, :, :2]) <= 0).any():
+        raise BrokenAvatarError(f"{path}: affine_T23 holds a transform without an inverse; package the avatar again")
+    return track
+
+
+def _folder_names(avatars_dir: Path) -> list[str]:
+    if not avatars_dir.is_dir():
+        return []
+    return sorted(path.name for path in avatars_dir.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def list_avatars(avatars_dir: Path) -> list[AvatarEntry]:
+    """Every avatar of a folder; broken ones are listed with the reason."""
+    entries = []
+    for name in _folder_names(avatars_dir):
+        try:
+            entries.append(AvatarEntry(name, open_avatar(avatars_dir, name).manifest, None))
+        except UserError as error:
+            entries.append(AvatarEntry(name, None, str(error)))
+    return entries
+
+
+def record_consent(avatars_dir: Path, name: str, text: str) -> AvatarManifest:
+    """Write who agreed to the avatar into its avatar.json, together with the hash of the recording.
+
+    Args:
+        avatars_dir: folder of the avatars.
+        name: the avatar.
+        text: "who, YYYY-MM-DD, scope".
+    Raises:
+        ConsentFormatError: the text is not of that form; nothing is changed.
+    """
+    avatar = open_avatar(avatars_dir, name)
+    manifest = replace(avatar.manifest, consent=parse_consent(text, avatar.manifest.source_sha256))
+    write_manifest(avatar.folder, manifest)
+    return manifest

@@ -1,0 +1,1 @@
+"""What computes the networks: one small interface, and a class for every runtime."""

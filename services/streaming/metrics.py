@@ -1,0 +1,67 @@
+"""What the server counts, for Prometheus; every server has a registry of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from recipe.recipe_328 import FPS
+from services.streaming.events import Event, Frame
+
+_SECONDS = (0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 2.0, 5.0, 10.0)
+_FACTORS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0, 1.25, 1.5, 2.0, 4.0)
+
+
+class ServiceMetrics:
+    """The instruments."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.first_frame_s = Histogram(
+            "avatar328_first_frame_delay_seconds",
+            "From the request to its first frame",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.real_time_factor = Histogram(
+            "avatar328_real_time_factor",
+            "Time taken to make an utterance, by its length; includes waiting for a slow client",
+            buckets=_FACTORS,
+            registry=registry,
+        )
+        self.frames = Counter("avatar328_frames", "Frames generated", registry=registry)
+        self.utterances = Counter("avatar328_utterances", "Utterances finished", registry=registry)
+        self.cancelled = Counter("avatar328_cancelled", "Utterances whose client left", registry=registry)
+        self.failed = Counter("avatar328_failed", "Utterances that failed", registry=registry)
+        self.errors = Counter("avatar328_errors", "Problems answered", ["type"], registry=registry)
+        self.sessions = Gauge("avatar328_sessions_active", "Utterances being made", registry=registry)
+
+    def watch(self, events: Generator[Event, None, None], asked_at: float) -> Generator[Event, None, None]:
+        """Count what passes.
+
+        Args:
+            events: of one utterance.
+            asked_at: `time.perf_counter()` when it was asked for.
+        """
+        count = 0
+        with closing(events):
+            try:
+                for event in events:
+                    if isinstance(event, Frame):
+                        if count == 0:
+                            self.first_frame_s.observe(time.perf_counter() - asked_at)
+                        count += 1
+                        self.frames.inc()
+                    yield event
+            except GeneratorExit:
+                self.cancelled.inc()
+                raise
+            except Exception:
+                self.failed.inc()
+                raise
+        self.utterances.inc()
+        if count:
+            self.real_time_factor.observe((time.perf_counter() - asked_at) * FPS / count)
