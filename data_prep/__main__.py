@@ -14,6 +14,7 @@ from data_prep.errors import PreparationError
 from data_prep.prepare import prepare
 from data_prep.publishing import AudioChoice
 from data_prep.request import resolve
+from recipe.errors import UserError
 from recipe.files import sha256
 from recipe.recipe_328 import AUDIO_FEATURES
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         request = resolve(options.name_or_video, options.name, Path(options.dataset_dir))
         changed = prepare(request, audio_choice(options.audio_features, options.audio_model))
-    except PreparationError as error:
+    except UserError as error:
         log.error("error: %s", error)
         return 2
     except KeyboardInterrupt:

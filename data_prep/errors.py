@@ -7,7 +7,6 @@
        |  +- TooShortError      less than ten seconds of picture with sound
        |  +- FaceError          no face, or one that is too small, in most of the recording
        +- DiskFullError         the dataset does not fit on the disk
-       +- BusyError             another process is preparing the same dataset
 
 A name that is not allowed, and a file without picture or sound, are errors of `recipe.errors`.
 """
@@ -39,7 +38,3 @@ class FaceError(RecordingError):
 
 class DiskFullError(PreparationError):
     """The dataset does not fit on the disk."""
-
-
-class BusyError(PreparationError):
-    """Another process is preparing the same dataset."""

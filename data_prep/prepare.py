@@ -5,27 +5,23 @@ Axes: T video frames (25/s), S audio samples (16 kHz).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
 
 from data_prep import stages
 from data_prep.checks import check_audible, check_space, needed_bytes
 from data_prep.dataset_328 import MANIFEST, PRODUCTS, read_manifest
-from data_prep.errors import BusyError, DiskFullError, FaceError
+from data_prep.errors import DiskFullError, FaceError
 from data_prep.measurements import measure
 from data_prep.publishing import AudioChoice, Prepared, publish
 from data_prep.recorded_sound import recorded_sound
 from data_prep.recording import Recording, probe
 from data_prep.request import Request, bring_in
 from data_prep.splits import make_splits
-from recipe.files import sha256
+from recipe.files import only_writer, sha256
 from recipe.material import check_material
 from recipe.recipe_328 import CHIN_Y, CROP_PX, SAMPLES_PER_FRAME, SUBNASALE_XY
 from recipe.voice_gate import gate
@@ -46,8 +42,7 @@ def prepare(request: Request, audio: AudioChoice) -> bool:
     """
     recording = probe(request.recording)
     created = [] if request.folder.exists() else [request.folder]
-    request.folder.mkdir(parents=True, exist_ok=True)
-    with _locked(request.folder):
+    with only_writer(request.folder):
         try:
             created = bring_in(request) + created
             return _prepare(request, recording, audio)
@@ -89,25 +84,10 @@ def _prepare(request: Request, recording: Recording, audio: AudioChoice) -> bool
     return True
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep a second process out of the folder; the lock ends with the process."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(f"{folder} is being prepared by another process: wait for it, or stop it") from error
-        yield
-    finally:
-        os.close(handle)
-
-
 def _remove(folder: Path, created: list[Path]) -> None:
     """Leave nothing that could be taken for a dataset; of the recordings only a copy or link of this very run goes."""
     for product in PRODUCTS:
-        for path in (folder / product, folder / f"{product}.part"):
-            path.unlink(missing_ok=True)
+        (folder / product).unlink(missing_ok=True)
     shutil.rmtree(folder / stages.FOLDER, ignore_errors=True)
     for path in created:
         if path.is_dir():

@@ -23,6 +23,7 @@ from data_prep.report import write_report
 from data_prep.request import Request
 from data_prep.stages import CropMeasures
 from data_prep.video import NormalisedPictures, iter_rgb
+from recipe.files import written_aside
 from recipe.recipe_328 import FPS, recipe
 from recipe.sound import write_wav
 
@@ -64,9 +65,11 @@ def publish(prepared: Prepared) -> None:
     folder, measured = prepared.request.folder, prepared.measured
     quality = judge(_quality_inputs(prepared))
     manifest = _manifest(prepared, quality)
-    _replace(folder / files.AUDIO, lambda part: write_wav(part, measured.sound_S))
+    with written_aside(folder / files.AUDIO) as part:
+        write_wav(part, measured.sound_S)
     track = measured.track() | {"blur_T": prepared.crops.blur_T}
-    _replace(folder / files.TRACK, lambda part: _write_npz(part, track))
+    with written_aside(folder / files.TRACK) as part:
+        np.savez(part, **track)  # type: ignore[arg-type]
     write_report(
         folder / files.REPORT,
         name=prepared.request.name,
@@ -79,7 +82,8 @@ def publish(prepared: Prepared) -> None:
         av_offset=measured.av_offset,
     )
     text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
-    _replace(folder / files.MANIFEST, lambda part: part.write_text(text, encoding="utf-8"))
+    with written_aside(folder / files.MANIFEST) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _manifest(prepared: Prepared, quality: QualityReport) -> dict[str, Any]:
@@ -145,15 +149,3 @@ def _quality_inputs(prepared: Prepared) -> QualityInputs:
 def _report_frames(path: Path, count: int) -> list[NDArray[np.uint8]]:
     step = max(1, count // _REPORT_FRAMES)
     return list(islice(iter_rgb(path), step // 2, None, step))[:_REPORT_FRAMES]
-
-
-def _write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write under another name first, so that a file of this name is always whole."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    part.replace(path)

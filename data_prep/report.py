@@ -21,6 +21,7 @@ from data_prep import report_plots as plots
 from data_prep.av_offset import AvOffset
 from data_prep.quality import QualityReport
 from data_prep.quality_picture import HEAD_SPEED_CALM, LUMA_RANGE, SHARP_FROM, head_speed
+from recipe.files import written_aside
 from recipe.mask_328 import hidden_mask
 from recipe.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX
 
@@ -79,12 +80,8 @@ def write_report(
         frames=[_picture(_fitted(frame), "") for frame in frames_rgb],
         mask=_masked(track, crops_THWC),
     )
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(html, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_aside(path) as part:
+        part.write_text(html, encoding="utf-8")
 
 
 def _curves(

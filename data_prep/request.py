@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from recipe.errors import BadNameError
-from recipe.files import same_content
+from recipe.files import same_content, written_aside
 from recipe.names import check_name, safe_name
 
 log = logging.getLogger(__name__)
@@ -98,13 +98,11 @@ def bring_in(request: Request) -> list[Path]:
         kept = old.with_name(f"{request.name}.replaced-{old.stat().st_mtime_ns}{old.suffix}")
         log.warning("%s held another recording: it is kept as %s", request.folder.name, kept.name)
         old.replace(kept)
-    part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
-    try:
-        os.link(request.recording.resolve(), part)
-    except OSError:
-        shutil.copyfile(request.recording, part)
-    part.replace(target)
+    with written_aside(target) as part:
+        try:
+            os.link(request.recording.resolve(), part)
+        except OSError:
+            shutil.copyfile(request.recording, part)
     return [target, *created]
 
 

@@ -24,6 +24,7 @@ from data_prep.landmarks import Tracked, follow_face
 from data_prep.recording import Recording
 from data_prep.video import NormalisedPictures, iter_rgb, normalise
 from recipe.crop import crop_face
+from recipe.files import written_aside
 from recipe.recipe_328 import CROP_PX
 
 # Raise it when code changes what these stages write.
@@ -42,9 +43,8 @@ def pictures_stage(folder: Path, recording: Recording, wanted: str) -> Normalise
     store = folder / FOLDER / "pictures.npz"
     arrays = _load(store, wanted)
     if arrays is None or not (folder / FRAMES).is_file():
-        part = folder / (FRAMES + ".part")
-        done = normalise(recording, part, _bar(range(recording.frames), "pictures", recording.frames))
-        part.replace(folder / FRAMES)
+        with written_aside(folder / FRAMES) as part:
+            done = normalise(recording, part, _bar(range(recording.frames), "pictures", recording.frames))
         arrays = {
             "size": np.array([done.width, done.height, done.repeated_frames]),
             "thumbnails_THW": done.thumbnails_THW,
@@ -100,9 +100,9 @@ def _write_crops(folder: Path, affine_T23: NDArray[np.float32], valid_T: NDArray
     count = len(valid_T)
     names = ("blur_T", "exposure_T", "clipped_T")
     measures = np.zeros((3, count), np.float32)
-    part = folder / (CROPS + ".part")
     shape = (count, CROP_PX, CROP_PX, 3)
-    with part.open("wb") as file:  # written in order: a memory map on a full disk kills the process
+    # Written in order: a memory map on a full disk kills the process.
+    with written_aside(folder / CROPS) as part, part.open("wb") as file:
         np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         frames = _bar(iter_rgb(folder / FRAMES), "crops", count)
         for t, frame in zip(range(count), frames, strict=True):
@@ -110,7 +110,6 @@ def _write_crops(folder: Path, affine_T23: NDArray[np.float32], valid_T: NDArray
             file.write(crop.tobytes())
             if valid_T[t]:
                 measures[:, t] = _measure(crop)
-    part.replace(folder / CROPS)
     return dict(zip(names, measures, strict=True))
 
 
@@ -136,8 +135,5 @@ def _load(store: Path, wanted: str) -> dict[str, NDArray[Any]] | None:
 
 
 def _save(store: Path, made_from: str, arrays: dict[str, NDArray[Any]]) -> None:
-    store.parent.mkdir(exist_ok=True)
-    part = store.with_name(store.name + ".part")
-    with part.open("wb") as file:
-        np.savez(file, stamp=np.array(made_from), **arrays)  # type: ignore[arg-type]
-    part.replace(store)
+    with written_aside(store) as part:
+        np.savez(part, stamp=np.array(made_from), **arrays)  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from evaluation.driven import Driven
 from evaluation.held_out import Evaluation, flatten
 from evaluation.metrics import CLOSED, GENERATED, METRICS, REAL, SHUFFLED, TAKES, MetricInfo
 from evaluation.value import Value
+from recipe.files import written_aside
 from recipe.recipe_328 import INNER_PX, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from services.streaming.video_writer import Mp4Writer
 
@@ -163,13 +163,8 @@ def write_metrics(
 
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step: a reader sees the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_aside(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_side_by_side(path: Path, evaluation: Evaluation, audio_S: NDArray[np.float32]) -> None:

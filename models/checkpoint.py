@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from recipe.files import written_aside
+
 CHECKPOINT_VERSION = 1
 
 
@@ -24,16 +26,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: the disk is full or not writable; an older checkpoint at `path` is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_aside(path) as part, part.open("wb") as file:
+        torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

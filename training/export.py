@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from models.audio_encoder import AudioFrontEnd
 from models.syncnet_328 import SyncNet
 from models.unet_328 import Features, UNet328, UNetDecoder
+from recipe.files import written_aside
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
 
 OPSET = 18
@@ -174,10 +175,9 @@ def export_graph(
             verbose=False,
         )
     assert program is not None
-    temporary = path.with_suffix(".part")
-    program.save(str(temporary), external_data=False)
-    onnx.checker.check_model(str(temporary))
-    temporary.replace(path)
+    with written_aside(path) as part:
+        program.save(str(part), external_data=False)
+        onnx.checker.check_model(str(part))
 
 
 def max_abs_error(

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from models.audio_features_hf import PretrainedFeatures
 from recipe.audio_window import clip_windows
+from recipe.files import written_aside
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,5 @@ def _stored_key(file: Path) -> str | None:
 
 def _write_key(file: Path, key: str) -> None:
     description = file.with_suffix(".json")
-    partial = description.with_suffix(".json.partial")
-    partial.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
-    partial.replace(description)
+    with written_aside(description) as part:
+        part.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")

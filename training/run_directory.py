@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tensorboardX import SummaryWriter
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from recipe.files import written_aside
 
 log = logging.getLogger(__name__)
 
@@ -84,17 +85,13 @@ class RunDirectory:
         self._events.flush()
 
     def save_picture(self, name: str, picture_rgb_HWC: NDArray[np.uint8]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"part-{name}"
-        cv2.imwrite(str(temporary), cv2.cvtColor(picture_rgb_HWC, cv2.COLOR_RGB2BGR))
-        temporary.replace(self.folder / name)
+        with written_aside(self.folder / name) as part:
+            cv2.imwrite(str(part), cv2.cvtColor(picture_rgb_HWC, cv2.COLOR_RGB2BGR))
 
     def save_options(self, options: dict[str, Any]) -> None:
         """Write what defines the run beside it, for a person to read."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / "options.part"
-        temporary.write_text(json.dumps(options, indent=2, sort_keys=True) + "\n")
-        temporary.replace(self.folder / "options.json")
+        with written_aside(self.folder / "options.json") as part:
+            part.write_text(json.dumps(options, indent=2, sort_keys=True) + "\n")
 
     def close(self) -> None:
         if self._events is not None:
@@ -112,12 +109,10 @@ class RunDirectory:
             return
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if int(row["step"]) <= last_step]
-        temporary = path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
+        with written_aside(path) as part, part.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-        temporary.replace(path)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -14,6 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from recipe.files import written_aside
+
 _SMALLEST = 4096  # elements; smaller tensors are not worth two nodes
 _LEVELS = 127
 # Integer kernels multiply by the scale after the sum over the input channels: it may differ between outputs only.
@@ -46,13 +48,9 @@ def store_as_int8(path: Path) -> None:
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(kept)
     graph.node.extend(nodes)
-    temporary = path.with_suffix(".part")
-    try:
-        onnx.save(model, str(temporary))
-        onnx.checker.check_model(str(temporary))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_aside(path) as part:
+        onnx.save(model, str(part))
+        onnx.checker.check_model(str(part))
 
 
 def quantise(values: NDArray[np.float32], axis: int | None = None) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

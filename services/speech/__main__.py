@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import soundfile
 
 from recipe.errors import UserError
+from recipe.files import written_aside
 from recipe.sound import to_pcm16
 from services.errors import SpeechError
 from services.speech.download import BASE_URL, download_voice
@@ -76,10 +76,8 @@ def write_speech(out: Path, chunks: Iterable[AudioChunk]) -> float:
     if out.suffix.lower() != ".wav":
         raise SpeechError(f"{out} does not end in .wav; WAV is the only format written")
     samples = rate_hz = 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
-        part = Path(folder, out.name)
-        file: soundfile.SoundFile | None = None
+    file: soundfile.SoundFile | None = None
+    with written_aside(out) as part:
         try:
             for chunk in chunks:
                 rate_hz = chunk.sample_rate_hz
@@ -89,7 +87,6 @@ def write_speech(out: Path, chunks: Iterable[AudioChunk]) -> float:
         finally:
             if file is not None:
                 file.close()
-        part.replace(out)
     return samples / rate_hz
 
 

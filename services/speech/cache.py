@@ -13,7 +13,6 @@ import hashlib
 import io
 import logging
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from recipe.files import written_aside
 from recipe.sound import from_pcm16, to_pcm16
 from services.speech.engine import Sound
 
@@ -100,15 +100,9 @@ class SpeechCache:
         return self._folder / f"{hashlib.sha256(key).hexdigest()}.flac"
 
     def _write(self, path: Path, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # what was said is nobody else's
+        with written_aside(path) as part:
+            part.write_bytes(content)
 
     def _make_room(self, added_bytes: int) -> None:
         with self._lock:
