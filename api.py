@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import sys
 import tomllib
@@ -28,19 +27,15 @@ from starlette.responses import FileResponse
 import config
 from config import ConfigError, Settings
 from recipe.errors import UserError
-from services.container import ServerOptions, Services, build_server, build_services
+from services.container import Services, build_server, build_services
 from services.errors import ModelRuntimeError
-from services.http.dependencies import Facts
-from services.http.listing import Readiness
 from services.http.openapi import describe_problems
 from services.http.problems import ProblemMap
 from services.http.protection import Protection
-from services.http.routes import router
+from services.http.readiness import Readiness
+from services.http.routes import ROUTERS
 from services.runtimes.memory import share_one_arena
-from services.speech.cache import SpeechCache
-from services.streaming.debug_recorder import DebugState
-from services.tts_service import build_speech
-from services.types import TTSService
+from services.speech.engines import build_speech
 
 logger = logging.getLogger("avatar328")
 
@@ -62,8 +57,6 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         ModelRuntimeError: the configured device is not there.
     """
     settings = settings or config.settings
-    # Whoever gives the server another name puts something in front of it that others can reach.
-    public = not _is_loopback(settings.server.host) or bool(settings.server.allowed_hosts.strip(" ,"))
     app = FastAPI(
         title="avatar328",
         version=_version(),
@@ -74,19 +67,11 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi_tags=[{"name": name} for name in ("animation", "avatars", "operation", "debug")],
     )
     problems = ProblemMap(settings.models.avatars_dir)
-    parts = build_server(services or _services(settings), _options(settings, public))
+    services = services or build_services(settings.models, build_speech(settings.tts, settings.limits.text_characters))
+    parts = build_server(services, settings)
     app.state.parts, app.state.problems, app.state.metrics = parts, problems, parts.metrics
-    app.state.readiness = Readiness()
-    app.state.facts = Facts(
-        default_avatar=settings.models.default_avatar,
-        device=settings.models.device,
-        text_characters=settings.limits.text_characters,
-        upload_mb=settings.limits.upload_mb,
-        upload_s=settings.limits.upload_s,
-        jpeg_quality=settings.server.jpeg_quality,
-        public=public,
-        version=app.version,
-    )
+    app.state.readiness = Readiness(settings.models.default_avatar)
+    app.state.settings = settings
     for kind in (RequestValidationError, HTTPException, UserError, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_middleware(
@@ -97,7 +82,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         upload_bytes={"/generate-from-audio": settings.limits.upload_mb * _MIB},
         generated_paths=_GENERATED,
     )
-    app.include_router(router)
+    for router in ROUTERS:
+        app.include_router(router)
     describe_problems(app)
     app.mount("/static", StaticFiles(directory=_ROOT / "static", check_dir=False), name="static")
     app.get("/", include_in_schema=False)(_page)
@@ -108,55 +94,8 @@ def _page() -> FileResponse:
     return FileResponse(_ROOT / "static" / "index.html")
 
 
-def _services(settings: Settings) -> Services:
-    models = settings.models
-    return build_services(
-        models.avatars_dir,
-        models.device,
-        models.threads,
-        models.loaded_mb * _MIB,
-        models.features_mb * _MIB,
-        models.template_mb * _MIB,
-        _speech(settings),
-        models.runtime,
-    )
-
-
-def _speech(settings: Settings) -> TTSService:
-    tts = settings.tts
-    cache = SpeechCache(tts.cache_dir, tts.cache_mb * _MIB) if tts.cache_mb else None
-    return build_speech(tts.voices_dir, tts.voice, tts.model_path, cache, settings.limits.text_characters)
-
-
-def _options(settings: Settings, public: bool) -> ServerOptions:
-    server, limits, debug = settings.server, settings.limits, settings.debug
-    return ServerOptions(
-        avatars_dir=settings.models.avatars_dir,
-        public=public,
-        sessions=limits.sessions,
-        idle_streams=limits.idle_streams,
-        upload_s=limits.upload_s,
-        queue_frames=server.queue_frames,
-        stall_s=limits.stall_s,
-        jpeg_quality=server.jpeg_quality,
-        idle_bytes=server.idle_mb * _MIB,
-        cache_dir=server.cache_dir,
-        cache_bytes=server.cache_mb * _MIB,
-        debug=DebugState(debug.enabled, debug.save_frames, debug.save_audio),
-        debug_dir=debug.folder,
-        debug_quota_bytes=debug.quota_mb * _MIB,
-    )
-
-
 def _version() -> str:
     return str(tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @contextlib.asynccontextmanager
@@ -187,10 +126,10 @@ def _warm_up(app: FastAPI) -> None:
     """Load the default avatar and its voice; tried again while there is none, for it may still be copied here."""
     readiness: Readiness = app.state.readiness
     try:
-        readiness.provider = app.state.parts.animations.open(app.state.facts.default_avatar).provider
+        readiness.provider = app.state.parts.animations.open(readiness.avatar).provider
         app.state.parts.tts.warm_up()
         speech = app.state.parts.tts.status()
-        logger.info("ready: %s speaks by %s", app.state.facts.default_avatar, speech.default_voice)
+        logger.info("ready: %s speaks by %s", readiness.avatar, speech.default_voice)
         readiness.problem, readiness.warm = None, True
     except Exception as error:  # whatever it is: the server runs, and says so in /health and /readyz
         problem = app.state.problems.of(error, "/health").detail
@@ -216,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, ModelRuntimeError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    if app.state.facts.public:
+    if app.state.settings.public:
         logger.warning(
             "others can reach this server (host %s, allowed hosts %s): there is no login, and avatars without "
             "a consent record are refused",

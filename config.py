@@ -3,18 +3,28 @@
     AVATAR328_MODELS__DEVICE=cpu AVATAR328_SERVER__PORT=9000 python api.py
 
 A variable is the prefix, the section, two underscores and the field. A name or value that is not known is an error
-that says so; nothing is ignored. The environment goes before `.env`.
+that says so; the environment goes before `.env`. Names without two underscores belong to set-up and training. A
+relative path starts at the repository, from whichever folder a program is started.
+
+Only entry points read settings; what is below them is handed these sections, or values.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from recipe.places import at_home
+from services.runtimes.names import Device, RuntimeName
+
+logger = logging.getLogger("avatar328")
 
 PREFIX: Final = "AVATAR328_"
 _NESTING: Final = "__"
@@ -25,21 +35,22 @@ class ConfigError(ValueError):
     """A setting that is not known, or has a value it cannot have."""
 
 
+HomePath = Annotated[Path, AfterValidator(at_home)]
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Models(_Section):
     """Avatars and what runs them."""
 
-    avatars_dir: Path = Field(default=Path("avatars"), description="folder of the avatars")
+    avatars_dir: HomePath = Field(default=Path("avatars"), description="folder of the avatars")
     default_avatar: str = Field(default="demo", description="avatar that speaks when a request names none")
-    device: Literal["auto", "cpu", "cuda"] = Field(
+    device: Device = Field(
         default="auto", description="what runs the networks; auto takes CUDA where there is a device"
     )
-    runtime: Literal[
-        "auto", "onnxruntime", "openvino-int8", "openvino-bf16", "openvino-f32", "cuda-fp16", "tensorrt"
-    ] = Field(
+    runtime: RuntimeName = Field(
         default="auto",
         description="what computes; auto measures at the first load on a CPU and takes the cheapest, and takes "
         "onnxruntime on a GPU; openvino-int8 is for avatars that were packaged for it and draws others in bf16; "
@@ -54,15 +65,15 @@ class Models(_Section):
 class Tts(_Section):
     """Speech."""
 
-    model_path: Path | None = Field(
+    model_path: HomePath | None = Field(
         default=None,
         description="a Piper voice (.onnx, with its .onnx.json) that speaks by default; empty: the best found",
     )
-    voices_dir: Path = Field(default=Path("voices"), description="folder of downloaded Piper voices")
+    voices_dir: HomePath = Field(default=Path("voices"), description="folder of downloaded Piper voices")
     voice: str | None = Field(
         default=None, description="name of the default voice, as /voices lists it; empty: the best found"
     )
-    cache_dir: Path = Field(default=Path("cache/speech"), description="folder of remembered speech")
+    cache_dir: HomePath = Field(default=Path("cache/speech"), description="folder of remembered speech")
     cache_mb: int = Field(default=256, ge=0, description="disk space for remembered speech, MiB; 0 remembers none")
 
 
@@ -72,7 +83,7 @@ class Debug(_Section):
     enabled: bool = Field(default=False, description="save what is generated")
     save_frames: bool = Field(default=True, description="in debug mode, save every frame as JPEG")
     save_audio: bool = Field(default=True, description="in debug mode, save the sound as WAV")
-    folder: Path = Field(default=Path("debug"), description="where it is saved")
+    folder: HomePath = Field(default=Path("debug"), description="where it is saved")
     quota_mb: int = Field(default=1024, ge=1, description="disk space for it, MiB; the oldest utterance goes first")
 
 
@@ -94,7 +105,7 @@ class Server(_Section):
         default=8, ge=1, le=100, description="coded frames that wait for a slow client before work stops"
     )
     idle_mb: int = Field(default=128, ge=1, description="memory for remembered idle pictures, MiB")
-    cache_dir: Path = Field(default=Path("cache/animations"), description="folder of animations kept by cache=true")
+    cache_dir: HomePath = Field(default=Path("cache/animations"), description="folder of animations kept by cache=true")
     cache_mb: int = Field(default=512, ge=0, description="disk space for them, MiB; 0 keeps none")
 
 
@@ -126,17 +137,24 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter=_NESTING,
-        env_file=_FILE,
         env_ignore_empty=True,
         extra="ignore",  # variables of other programs; unknown ones of ours are found by load_settings
         frozen=True,
     )
 
-    models: Models = Models()
-    tts: Tts = Tts()
-    debug: Debug = Debug()
-    server: Server = Server()
-    limits: Limits = Limits()
+    models: Models = Field(default_factory=Models)
+    tts: Tts = Field(default_factory=Tts)
+    debug: Debug = Field(default_factory=Debug)
+    server: Server = Field(default_factory=Server)
+    limits: Limits = Field(default_factory=Limits)
+
+    @property
+    def public(self) -> bool:
+        """Whether others than this machine can reach the server.
+
+        Whoever gives it another name puts something in front of it that others can reach.
+        """
+        return not _is_loopback(self.server.host) or bool(self.server.allowed_hosts.strip(" ,"))
 
 
 def load_settings(**sections: Any) -> Settings:
@@ -148,14 +166,34 @@ def load_settings(**sections: Any) -> Settings:
         ConfigError: names every variable that is unknown or wrong.
     """
     known = tuple(f"{PREFIX}{section}{_NESTING}".upper() for section in Settings.model_fields)
-    names = {name.upper() for name in (*os.environ, *dotenv_values(_FILE))}
-    unknown = [name for name in names if name.startswith(PREFIX) and not name.startswith(known)]
+    file = at_home(_FILE)
+    names = {name.upper() for name in (*os.environ, *dotenv_values(file)) if name.upper().startswith(PREFIX)}
+    unknown = [name for name in names if _NESTING in name and not name.startswith(known)]
     if unknown:
         raise ConfigError(f"unknown setting {', '.join(sorted(unknown))}; .env.example lists all there are")
+    for name in sorted(names):
+        if _NESTING not in name and (meant := _fields_called(name.removeprefix(PREFIX).lower())):
+            logger.warning("%s is not a setting of the server: %s is", name, " or ".join(meant))
     try:
-        return Settings(**sections)
+        return Settings(_env_file=file, **sections)  # type: ignore[call-arg]
     except ValidationError as error:
         raise ConfigError("\n".join(_complaint(item) for item in error.errors())) from error
+
+
+def _fields_called(field: str) -> list[str]:
+    sections = Settings.model_fields.items()
+    return [
+        f"{PREFIX}{name}{_NESTING}{field}".upper()
+        for name, section in sections
+        if field in getattr(section.annotation, "model_fields", {})
+    ]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _complaint(item: Any) -> str:

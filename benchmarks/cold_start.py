@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     from services.avatars.networks import LoadedAvatar
     from services.runtimes.choice import choose_runtime
     from services.runtimes.runtime import Graph
-    from services.tts_service import build_speech
+    from services.speech.engines import build_speech
 
     app = api.create_app()
     assert app.title

@@ -30,11 +30,11 @@ from recipe.recipe_328 import window_samples
 from services.avatars.networks import LoadedAvatar
 from services.avatars.template import TemplateWalk
 from services.frame_generation_service import FrameGenerationService, HeardSound, SoundWindow
+from services.speech.engines import build_speech
 from services.speech.feed import SpeechFeed
 from services.streaming.events import Frame
 from services.streaming.ndjson import encode_ndjson
 from services.streaming.session import SessionRequest, run_session
-from services.tts_service import build_speech
 from services.types import TTSService
 
 _ROOT: Final = Path(__file__).resolve().parent.parent

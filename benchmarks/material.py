@@ -25,7 +25,8 @@ from recipe.colour import decode_rgb, encode_rgb
 from recipe.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ
 from services.avatars.avatar import Avatar, open_avatar
 from services.model_service import ModelService
-from services.runtimes.choice import GPU_RUNTIMES, RuntimeName, choose_runtime
+from services.runtimes.choice import GPU_RUNTIMES, choose_runtime
+from services.runtimes.names import RuntimeName
 from services.runtimes.onnx import cuda_device_count
 from services.runtimes.openvino import OpenVinoRuntime
 from services.runtimes.runtime import Runtime

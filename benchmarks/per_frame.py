@@ -39,7 +39,7 @@ from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, window_samples
 from services.avatars.networks import LoadedAvatar
 from services.avatars.template import TemplateVideo
 from services.frame_generation_service import FrameGenerationService, HeardSound
-from services.runtimes.choice import RuntimeName
+from services.runtimes.names import RuntimeName
 from services.streaming.jpeg import encode_jpeg
 from services.streaming.video_writer import Mp4Writer, write_video
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from config import Models
 from data_prep.dataset_328 import Dataset328, open_dataset
 from evaluation.driven import Driven, evaluate_driven
 from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, reader_of
@@ -97,7 +98,7 @@ def evaluate_drives(options: argparse.Namespace, scorer: SyncScorer | str, out: 
     """Evaluate every sound of --drive, and print its table."""
     if not options.drive:
         return {}
-    model = build_services(options.avatars_dir, options.device).models.open(options.name)
+    model = build_services(Models(avatars_dir=options.avatars_dir, device=options.device)).models.open(options.name)
     truths = options.drive_against or [None] * len(options.drive)
     driven = {}
     for sound, truth in zip(options.drive, truths, strict=True):

@@ -6,6 +6,7 @@
     |  +- NotAVideoError     nothing that could be shown or heard can be decoded
     |  +- NoAudioError       there is no sound track, or it is silent
     +- InUseError            another process is writing the same folder
+    +- OutputError           a result cannot go where it was asked to
     +- BrokenAvatarError     an avatar's folder does not hold what its avatar.json promises
     +- ConsentFormatError    a consent text does not say who agreed, when, and to what
     +- PreparationError      data_prep.errors: a recording that cannot become a dataset
@@ -40,6 +41,10 @@ class NoAudioError(MediaError):
 
 class InUseError(UserError):
     """Another process is writing the same folder."""
+
+
+class OutputError(UserError):
+    """A result cannot go where it was asked to."""
 
 
 class BrokenAvatarError(UserError):

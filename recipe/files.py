@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recipe.errors import InUseError
+from recipe.errors import InUseError, OutputError
 
 
 @contextmanager
@@ -59,6 +59,28 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def result_path(asked: Path, overwrite: bool = False) -> Path:
+    """Where a result that was asked for goes: never over an earlier one unasked, never into folders out of nowhere.
+
+    Args:
+        asked: the file; one missing folder is made for it, two or one in the root folder are a slip of the pen.
+        overwrite: an earlier result is replaced; otherwise a number is appended to the name.
+    Raises:
+        OutputError: there is no such place.
+    """
+    path = asked.expanduser().absolute()
+    folder = path.parent
+    if not folder.is_dir():
+        if not folder.parent.is_dir() or folder.parent == folder.parent.parent:
+            raise OutputError(f"{folder} does not exist: make the folder, or choose another place for {path.name}")
+        folder.mkdir(exist_ok=True)
+    number = 1
+    while path.exists() and not overwrite:
+        number += 1
+        path = folder / f"{asked.stem}-{number}{asked.suffix}"
+    return path
 
 
 def same_content(a: Path, b: Path) -> bool:

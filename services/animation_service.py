@@ -1,7 +1,6 @@
 """What a server does for its clients, whatever the transport: say a text, say an upload, idle.
 
-It decides who may speak and how many at a time, and watches what they do. Work is described as generators; `stream`
-sets one going in a thread of its own.
+It decides who may speak and how many at a time, and watches what they do. `start` sets an utterance going.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from services.streaming.events import Event
 from services.streaming.idle import IdleFrames
 from services.streaming.metrics import ServiceMetrics
 from services.streaming.pump import Pump
-from services.streaming.session import SessionRequest, run_session
+from services.streaming.session import SessionRequest, SoundFeed, run_session
 from services.streaming.slots import Slots
 from services.streaming.upload import UploadFeed, kept_upload
 from services.streaming.wav import spoken_wav
@@ -33,7 +32,7 @@ Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Begin:
     """Who speaks, and where in its template it begins."""
 
     avatar: str
@@ -42,21 +41,19 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What is allowed."""
+class SpokenText:
+    """A text that a voice speaks."""
 
-    public: bool  # others than this machine can reach the server
-    upload_s: float
-    queue_frames: int
-    stall_s: float
+    text: str
+    voice: str | None = None  # None is the default one
+    speed: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Animation:
-    """An utterance that can be set going."""
+class UploadedSound:
+    """A recording that is said as it is; copied before the first event, and the copy is always removed."""
 
-    events: Generator[Event, None, None]
-    left: threading.Event  # ends also what waits for the engine
+    file: BinaryIO
 
 
 class AnimationService:
@@ -72,8 +69,23 @@ class AnimationService:
         metrics: ServiceMetrics,
         slots: Slots,
         idle_slots: Slots,
-        rules: Rules,
+        *,
+        public: bool,
+        upload_s: float,
+        queue_frames: int,
+        stall_s: float,
     ) -> None:
+        """Take over what it works with.
+
+        Args:
+            models, frames, tts, idle, recorder, metrics: make, watch and count.
+            slots: how many utterances at a time.
+            idle_slots: how many streams of idle frames at a time.
+            public: others than this machine can reach the server.
+            upload_s: longest uploaded recording.
+            queue_frames: coded frames that wait for a slow client before work stops.
+            stall_s: a client that takes nothing for so long is given up.
+        """
         self._models = models
         self._frames = frames
         self._tts = tts
@@ -82,7 +94,8 @@ class AnimationService:
         self._metrics = metrics
         self.slots = slots
         self._idle_slots = idle_slots
-        self._rules = rules
+        self._public, self._upload_s = public, upload_s
+        self._queue_frames, self._stall_s = queue_frames, stall_s
         self._running: list[Pump[bytes]] = []
         self._changing = threading.Lock()
 
@@ -94,30 +107,12 @@ class AnimationService:
             BadNameError, AvatarNotFoundError, BrokenAvatarError, ModelRuntimeError: it cannot be loaded.
         """
         model = self._models.open(avatar)
-        if self._rules.public and not model.avatar.may_serve_publicly:
+        if self._public and not model.avatar.may_serve_publicly:
             raise ConsentMissingError(
                 f"avatar {avatar} shows a person without a consent record, and this server can be reached by others; "
                 f'record the consent (python -m services.avatars consent {avatar} "who, date, scope")'
             )
         return model
-
-    def say(self, utterance: str, text: str, voice: str | None, speed: float, place: Place) -> Animation:
-        """A text, spoken; what is wrong with it is raised at once.
-
-        Raises:
-            TextRejectedError, VoiceNotFoundError: see services.types.TTSService.
-        """
-        tts = self._tts
-        tts.check(text, voice, speed)
-        left = threading.Event()
-        request = SessionRequest(
-            utterance=utterance,
-            model=lambda: self.open(place.avatar),
-            sound=lambda: SpeechFeed(tts.synthesize(text, voice, speed, left)),
-            start_frame=place.start_frame,
-            direction=place.direction,
-        )
-        return Animation(run_session(self._frames, request), left)
 
     def speaker(self, voice: str | None) -> tuple[str, str]:
         """The voice and the engine that speak when this voice is asked for."""
@@ -127,53 +122,70 @@ class AnimationService:
         known = next((known for known in self._tts.voices() if known.name == voice), None)
         return voice, known.engine if known else status.engine
 
-    def say_upload(self, utterance: str, file: BinaryIO, place: Place) -> Animation:
-        """An uploaded recording, spoken; it is copied before the first event, and the copy is always removed."""
-        return Animation(self._upload(utterance, file, place), threading.Event())
+    def start(self, utterance: str, source: SpokenText | UploadedSound, begin: Begin, encode: Encoder) -> Pump[bytes]:
+        """Set an utterance going in a thread of its own; it takes a place until its last stage has ended.
 
-    def _upload(self, utterance: str, file: BinaryIO, place: Place) -> Generator[Event, None, None]:
-        with kept_upload(file) as path:
-            request = SessionRequest(
-                utterance=utterance,
-                model=lambda: self.open(place.avatar),
-                sound=lambda: UploadFeed(path, self._rules.upload_s),
-                start_frame=place.start_frame,
-                direction=place.direction,
-            )
-            with closing(run_session(self._frames, request)) as events:
-                yield from events
+        What is wrong with a text is raised at once; what is wrong with an upload, when its first piece is taken.
 
-    def stream(self, animation: Animation, encode: Encoder) -> Pump[bytes]:
-        """Set an utterance going; it takes a place until its last stage has ended.
-
+        Args:
+            utterance: its name, from `new_utterance`.
+            source: what is said.
+            begin: by whom.
+            encode: events to the bytes of a transport.
         Raises:
+            TextRejectedError, VoiceNotFoundError: see services.types.TTSService.
             BusyError: there is no place.
         """
+        cancelled = threading.Event()  # ends also what waits for the engine
+        if isinstance(source, SpokenText):
+            events = self._spoken(utterance, source, begin, cancelled)
+        else:
+            events = self._uploaded(utterance, source, begin)
         self.slots.take()
         self._metrics.sessions.inc()
         try:
-            watched = self._metrics.watch(self._recorder.record(animation.events), time.perf_counter())
-            pieces, rules = encode(watched), self._rules
-            pump = Pump(pieces, rules.queue_frames, "session", rules.stall_s, self._ended, animation.left.set)
+            watched = self._metrics.watch(self._recorder.record(events), time.perf_counter())
+            pump = Pump(encode(watched), self._queue_frames, "session", self._stall_s, self._ended, cancelled.set)
         except BaseException:  # no thread can be started
             self._ended()
             raise
         self._watch_over(pump)
         return pump
 
-    def speech(self, text: str, voice: str | None, speed: float) -> Pump[bytes]:
+    def _spoken(
+        self, utterance: str, said: SpokenText, begin: Begin, cancelled: threading.Event
+    ) -> Generator[Event, None, None]:
+        tts = self._tts
+        tts.check(said.text, said.voice, said.speed)
+        return run_session(
+            self._frames,
+            self._request(
+                utterance, begin, lambda: SpeechFeed(tts.synthesize(said.text, said.voice, said.speed, cancelled))
+            ),
+        )
+
+    def _uploaded(self, utterance: str, sound: UploadedSound, begin: Begin) -> Generator[Event, None, None]:
+        with kept_upload(sound.file) as path:
+            request = self._request(utterance, begin, lambda: UploadFeed(path, self._upload_s))
+            with closing(run_session(self._frames, request)) as events:
+                yield from events
+
+    def _request(self, utterance: str, begin: Begin, sound: Callable[[], SoundFeed]) -> SessionRequest:
+        return SessionRequest(utterance, lambda: self.open(begin.avatar), sound, begin.start_frame, begin.direction)
+
+    def speech(self, said: SpokenText) -> Pump[bytes]:
         """A text as a WAV file, in one piece, made in a thread; it takes a place until the voice has stopped.
 
         Raises:
             TextRejectedError, VoiceNotFoundError: see services.types.TTSService.
             BusyError: there is no place.
         """
-        self._tts.check(text, voice, speed)
+        self._tts.check(said.text, said.voice, said.speed)
         self.slots.take()
         try:
-            left = threading.Event()
-            wav = spoken_wav(self._tts.synthesize(text, voice, speed, left))
-            pump = Pump(wav, 1, "speech file", None, self.slots.give_back, left.set)
+            cancelled = threading.Event()
+            wav = spoken_wav(self._tts.synthesize(said.text, said.voice, said.speed, cancelled))
+            pump = Pump(wav, 1, "speech file", None, self.slots.give_back, cancelled.set)
         except BaseException:  # no thread can be started
             self.slots.give_back()
             raise
@@ -218,7 +230,7 @@ class AnimationService:
         self._idle_slots.take()
         try:
             pieces = encode(self._idle.jpegs(model, indices))
-            return Pump(pieces, self._rules.queue_frames, "idle", self._rules.stall_s, self._idle_slots.give_back)
+            return Pump(pieces, self._queue_frames, "idle", self._stall_s, self._idle_slots.give_back)
         except BaseException:  # no thread can be started
             self._idle_slots.give_back()
             raise

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from services.animation_service import AnimationService, Rules
+from config import Models, Settings
+from services.animation_service import AnimationService
 from services.avatars.catalogue import AvatarCatalogue
 from services.frame_generation_service import FrameGenerationService
 from services.model_service import ModelService
-from services.runtimes.choice import MeasuredRuntime, RuntimeName, choose_runtime
-from services.runtimes.runtime import Device
+from services.runtimes.choice import MeasuredRuntime, choose_runtime
+from services.speech.engines import build_speech
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.debug_recorder import DebugRecorder, DebugState
 from services.streaming.idle import IdleFrames
 from services.streaming.metrics import ServiceMetrics
 from services.streaming.slots import Slots
-from services.tts_service import build_speech
 from services.types import ModelProvider, TTSService
 
 _MIB: Final = 1 << 20
@@ -34,57 +33,23 @@ class Services:
     runtime_ms: Mapping[str, float] = field(default_factory=dict)  # processor time per frame and runtime, if measured
 
 
-def build_services(
-    avatars_dir: Path,
-    device: Device = "auto",
-    threads: int = 0,
-    loaded_bytes: int = 1024 * _MIB,
-    features_bytes: int = 512 * _MIB,
-    template_bytes: int = 256 * _MIB,
-    tts: TTSService | None = None,
-    runtime: RuntimeName = "auto",
-) -> Services:
+def build_services(models: Models, tts: TTSService | None = None) -> Services:
     """Put the services together; nothing is loaded yet.
 
     Args:
-        avatars_dir: folder of the avatars.
-        device: "auto" takes CUDA where there is a device.
-        threads: CPU threads per network; 0 = one per core.
-        loaded_bytes: for all avatars in memory.
-        features_bytes: of it, for one avatar's encoder features (about 1.9 MB per template frame).
-        template_bytes: of it, for one avatar's decoded template frames.
-        tts: None takes the best voice of this machine.
-        runtime: "auto" takes the one that a self-test at the first load finds cheapest.
+        models: which avatars, what computes, and how much memory.
+        tts: speaks; by default the best voice of this machine.
     Raises:
         ModelRuntimeError: the device is not there.
     """
-    chosen = choose_runtime(runtime, device, threads)
+    runtime = choose_runtime(models.runtime, models.device, models.threads)
+    budgets = (models.loaded_mb * _MIB, models.features_mb * _MIB, models.template_mb * _MIB)
     return Services(
-        models=ModelService(avatars_dir, chosen, loaded_bytes, features_bytes, template_bytes),
+        models=ModelService(models.avatars_dir, runtime, *budgets),
         frames=FrameGenerationService(),
         tts=build_speech() if tts is None else tts,
-        runtime_ms=chosen.measured_ms if isinstance(chosen, MeasuredRuntime) else {},
+        runtime_ms=runtime.measured_ms if isinstance(runtime, MeasuredRuntime) else {},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
-    """What an operator has decided about a server."""
-
-    avatars_dir: Path
-    public: bool  # others than this machine can reach it
-    sessions: int
-    idle_streams: int
-    upload_s: float
-    queue_frames: int
-    stall_s: float
-    jpeg_quality: int
-    idle_bytes: int
-    cache_dir: Path
-    cache_bytes: int
-    debug: DebugState
-    debug_dir: Path
-    debug_quota_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +65,12 @@ class ServerParts:
     metrics: ServiceMetrics
 
 
-def build_server(services: Services, options: ServerOptions) -> ServerParts:
+def build_server(services: Services, settings: Settings) -> ServerParts:
     """Put a server's parts together around the services."""
+    server, limits, debug = settings.server, settings.limits, settings.debug
     metrics = ServiceMetrics()
-    recorder = DebugRecorder(options.debug_dir, options.debug_quota_bytes, options.jpeg_quality, options.debug)
+    state = DebugState(debug.enabled, debug.save_frames, debug.save_audio)
+    recorder = DebugRecorder(debug.folder, debug.quota_mb * _MIB, server.jpeg_quality, state)
     return ServerParts(
         tts=services.tts,
         runtime_ms=services.runtime_ms,
@@ -111,15 +78,18 @@ def build_server(services: Services, options: ServerOptions) -> ServerParts:
             services.models,
             services.frames,
             services.tts,
-            IdleFrames(options.idle_bytes, options.jpeg_quality),
+            IdleFrames(server.idle_mb * _MIB, server.jpeg_quality),
             recorder,
             metrics,
-            Slots(options.sessions, "animations"),
-            Slots(options.idle_streams, "streams of idle frames"),
-            Rules(options.public, options.upload_s, options.queue_frames, options.stall_s),
+            Slots(limits.sessions, "animations"),
+            Slots(limits.idle_streams, "streams of idle frames"),
+            public=settings.public,
+            upload_s=limits.upload_s,
+            queue_frames=server.queue_frames,
+            stall_s=limits.stall_s,
         ),
-        catalogue=AvatarCatalogue(options.avatars_dir),
-        cache=AnimationCache(options.cache_dir, options.cache_bytes),
+        catalogue=AvatarCatalogue(settings.models.avatars_dir),
+        cache=AnimationCache(server.cache_dir, server.cache_mb * _MIB),
         recorder=recorder,
         metrics=metrics,
     )

@@ -1,8 +1,8 @@
 """Text to speech: which engine speaks, and what happens when it cannot.
 
-Without a wish the best voice of the machine speaks: Piper's, else flite's, else espeak-ng's. When that voice is
-missing or fails, another one takes over for the rest of the process; it is logged once and shown by `status`. A
-voice that a request names is never replaced.
+Where none is asked for, the best voice of the machine speaks: Piper's, else flite's, else espeak-ng's. When that
+voice is missing or fails, another one takes over for the rest of the process; it is logged once and shown by `status`.
+A voice that a request names is never replaced.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -22,13 +21,9 @@ from services.speech.cache import SpeechCache
 from services.speech.choice import VoiceChoice
 from services.speech.chunks import regular_sound
 from services.speech.engine import Engine, Sound
-from services.speech.espeak import EspeakTTS
-from services.speech.flite import FliteTTS
-from services.speech.piper import PiperTTS
 from services.speech.text import sentences_to_speak
 from services.types import AudioChunk, SpeechStatus, Voice
 
-MAX_CHARACTERS: Final = 5000
 _WARM_UP: Final = "Hello."
 
 
@@ -40,7 +35,7 @@ class SpeechService:
         engines: Sequence[Engine],
         default_voice: str | None = None,
         cache: SpeechCache | None = None,
-        max_characters: int = MAX_CHARACTERS,
+        max_characters: int | None = None,
     ) -> None:
         """Remember the engines; none is started.
 
@@ -48,7 +43,7 @@ class SpeechService:
             engines: the best first.
             default_voice: speaks where a request names none; None takes the best engine's.
             cache: of sentences; None remembers none.
-            max_characters: of a text.
+            max_characters: of a text; None takes any length.
         """
         self._choice = VoiceChoice(engines, default_voice)
         self._cache = cache
@@ -78,12 +73,12 @@ class SpeechService:
             self._choice.named(voice)
 
     def synthesize(
-        self, text: str, voice: str | None = None, speed: float = 1.0, left: threading.Event | None = None
+        self, text: str, voice: str | None = None, speed: float = 1.0, cancelled: threading.Event | None = None
     ) -> Generator[AudioChunk, None, None]:
         """Speak, sentence by sentence, in chunks of at most a second; see `services.types.TTSService`."""
         sentences = sentences_to_speak(text, self._max_characters, speed)
         named = None if voice is None else self._choice.named(voice)
-        return self._speak(sentences, named, round(speed, 3), left)
+        return self._speak(sentences, named, round(speed, 3), cancelled)
 
     def warm_up(self) -> None:
         """Load the default voice, so that the first listener does not wait; finds out whether it works.
@@ -101,13 +96,13 @@ class SpeechService:
                 self._choice.give_up(voice, error)
 
     def _speak(
-        self, sentences: Sequence[str], named: Voice | None, speed: float, left: threading.Event | None
+        self, sentences: Sequence[str], named: Voice | None, speed: float, cancelled: threading.Event | None
     ) -> Generator[AudioChunk, None, None]:
         started = False
         while not started:
             voice = named or self._choice.default()
             try:
-                with closing(made_ahead(partial(self._utterance, sentences, voice, speed), left)) as chunks:
+                with closing(made_ahead(partial(self._utterance, sentences, voice, speed), cancelled)) as chunks:
                     for chunk in chunks:
                         started = True
                         yield chunk
@@ -155,27 +150,3 @@ class SpeechService:
         if self._cache and pieces and not stop.is_set():
             whole = Sound(np.concatenate([piece.pcm_S for piece in pieces]), pieces[0].rate_hz)
             self._cache.put(whole, *asked)
-
-
-def build_speech(
-    voices_dir: Path = Path("voices"),
-    default_voice: str | None = None,
-    model_path: Path | None = None,
-    cache: SpeechCache | None = None,
-    max_characters: int = MAX_CHARACTERS,
-    threads: int = 0,
-) -> SpeechService:
-    """Put the engines together, the best first; nothing is loaded yet.
-
-    Args:
-        voices_dir: folder of Piper voices; it need not exist.
-        default_voice: a name that `voices` lists; None takes the best engine's voice.
-        model_path: a Piper voice elsewhere; it is the default one where default_voice is None.
-        cache: of sentences; None remembers none.
-        max_characters: of a text.
-        threads: CPU threads of a Piper voice; 0 = one per core.
-    """
-    if default_voice is None and model_path is not None:
-        default_voice = f"piper:{model_path.stem}"
-    engines: list[Engine] = [PiperTTS(voices_dir, model_path, threads), FliteTTS(), EspeakTTS()]
-    return SpeechService(engines, default_voice, cache, max_characters)

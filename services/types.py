@@ -147,7 +147,7 @@ class TTSService(Protocol):
         """
 
     def synthesize(
-        self, text: str, voice: str | None = None, speed: float = 1.0, left: threading.Event | None = None
+        self, text: str, voice: str | None = None, speed: float = 1.0, cancelled: threading.Event | None = None
     ) -> Generator[AudioChunk, None, None]:
         """Speak; the first chunk comes before the last sentence is begun.
 
@@ -157,7 +157,7 @@ class TTSService(Protocol):
             text: plain text; markup is read as text without its tags.
             voice: one of `voices`; None is the default one.
             speed: 1 is the voice's own, 2 twice as fast.
-            left: set by any thread when nobody wants the rest; who waits for a chunk gets GeneratorExit, as if the
+            cancelled: set by any thread when nobody wants the rest; who waits for a chunk gets GeneratorExit, as if the
                 generator had been closed there.
         Raises:
             TextRejectedError, VoiceNotFoundError: see `check`; at the call, not at the first chunk.

@@ -59,7 +59,7 @@ class Humming:
             raise VoiceNotFoundError(f"no voice {voice[:40]!r}; there are hum:low and hum:high")
 
     def synthesize(
-        self, text: str, voice: str | None = None, speed: float = 1.0, left: threading.Event | None = None
+        self, text: str, voice: str | None = None, speed: float = 1.0, cancelled: threading.Event | None = None
     ) -> Generator[AudioChunk, None, None]:
         self.check(text, voice, speed)
         return self._speak(text, self.voices()[voice == "hum:high"], speed)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.container import Services
-from services.http.routes import router
+from services.http.routes import ROUTERS
 from tests.conftest import REPOSITORY
 from tests.service_material import app_for, served, settings_for
 from tests.test_api_errors import wav
@@ -70,6 +70,6 @@ def test_example(address: str, folder: Path, language: str, text: str) -> None:
 def test_every_route_has_an_example_in_every_language() -> None:
     for language in PROGRAMS:
         texts = [text for kind, text in EXAMPLES if kind == language]
-        for route in router.routes:
+        for route in (route for router in ROUTERS for route in router.routes):
             path = re.escape(route.path)  # type: ignore[attr-defined]
             assert any(re.search(rf"{path}(?![\w/-])", text) for text in texts), f"{language}: {path}"

@@ -11,6 +11,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
+from services.animation_service import SpokenText
 from services.container import Services
 from services.errors import SpeechError
 from services.speech.engine import Sound
@@ -119,7 +120,7 @@ def test_a_server_that_stops_ends_a_wav_in_the_making(
     app = app_for(settings_for(toy_avatars, tmp_path), toy_services, tts=SpeechService([engine]))
     animations = app.state.parts.animations
     with client_of(app):
-        animations.speech("First sentence.", None, 1.0)
+        animations.speech(SpokenText("First sentence."))
         assert engine.working.wait(10)
     assert engine.stopped.wait(5)
     assert animations.slots.used == 0

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from config import Models
 from recipe.recipe_328 import SAMPLE_RATE_HZ
 from services.avatars.avatar import record_consent
 from services.avatars.catalogue import without_folder
@@ -65,10 +66,14 @@ def mixed_avatars(tmp_path_factory: pytest.TempPathFactory, toy_avatars: Path, p
     return folder
 
 
+def humming_services(avatars_dir: Path) -> Services:
+    return build_services(Models(avatars_dir=avatars_dir, device="cpu", threads=1, runtime="onnxruntime"), Humming())
+
+
 def test_avatars_are_listed_with_facts_and_broken_ones_with_the_reason(
     mixed_avatars: Path, toy_services: Services, tmp_path: Path
 ) -> None:
-    services = build_services(mixed_avatars, "cpu", 1, tts=Humming(), runtime="onnxruntime")
+    services = humming_services(mixed_avatars)
     with client_of(app_for(settings_for(mixed_avatars, tmp_path), services)) as client:
         listed = {avatar["name"]: avatar for avatar in client.get("/avatars").json()["avatars"]}
         broken = client.get("/generate", params={"text": "hello", "avatar": "damaged"})
@@ -107,7 +112,7 @@ def test_others_see_only_avatars_that_may_be_shown(mixed_avatars: Path, tmp_path
     avatars = tmp_path / "avatars"
     shutil.copytree(mixed_avatars, avatars)
     settings = settings_for(avatars, tmp_path, server={"host": "0.0.0.0"})
-    app = app_for(settings, build_services(avatars, "cpu", 1, tts=Humming(), runtime="onnxruntime"))
+    app = app_for(settings, humming_services(avatars))
     with client_of(app) as client:
         listed = {avatar["name"]: avatar["status"] for avatar in client.get("/avatars").json()["avatars"]}
         assert (listed["toy"], listed["person"]) == ("ok", "refused")

@@ -22,7 +22,7 @@ FIELDS = [(section, field) for section, kind in SECTIONS.items() for field in ki
 
 @pytest.fixture(autouse=True)
 def nothing_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # no .env here
+    monkeypatch.setattr("recipe.places.home", lambda: tmp_path)  # no .env here
     monkeypatch.setattr(config, "_loaded", {})
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: pytest.fail("the server was started"))
     for section, field in FIELDS:
@@ -99,7 +99,7 @@ def test_environment_goes_before_the_file_and_options_before_both(
     assert (config.load_settings().server.port, config.load_settings().server.host) == (2222, "localhost")
     assert config.load_settings(server={"port": 3333}).server.port == 3333
     monkeypatch.setenv("AVATAR328_TTS__MODEL_PATH", "voices/ada.onnx")
-    assert config.load_settings().tts.model_path == Path("voices/ada.onnx")
+    assert config.load_settings().tts.model_path == tmp_path / "voices" / "ada.onnx"
     monkeypatch.setenv("AVATAR328_TTS__MODEL_PATH", "")
     assert config.load_settings().tts.model_path is None
 
@@ -109,7 +109,6 @@ def test_environment_goes_before_the_file_and_options_before_both(
     [
         ("AVATAR328_MODELS__DEVISE", "cpu", "unknown setting AVATAR328_MODELS__DEVISE; .env.example"),
         ("AVATAR328_MODEL__DEVICE", "cpu", "unknown setting AVATAR328_MODEL__DEVICE; .env.example"),
-        ("AVATAR328_PORT", "1", "unknown setting AVATAR328_PORT"),
         ("AVATAR328_MODELS__DEVICE", "tpu", "AVATAR328_MODELS__DEVICE is 'tpu': Input should be 'auto'"),
         ("AVATAR328_SERVER__PORT", "70000", "AVATAR328_SERVER__PORT is '70000': Input should be less than"),
         ("AVATAR328_LIMITS__UPLOAD_S", "nan", "AVATAR328_LIMITS__UPLOAD_S"),
@@ -132,6 +131,27 @@ def test_what_is_wrong_is_named(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_names_of_setup_and_training_do_not_stop_the_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """AVATAR328_PYTHON, exported as the guide shows, was an "unknown setting"."""
+    monkeypatch.setenv("AVATAR328_PYTHON", "/usr/bin/python3.12")
+    monkeypatch.setenv("AVATAR328_TEMPLATE_S", "8")
+    monkeypatch.setenv("AVATAR328_PORT", "9000")
+    assert config.load_settings().server.port == 8000
+    assert [record.getMessage() for record in caplog.records] == [
+        "AVATAR328_PORT is not a setting of the server: AVATAR328_SERVER__PORT is"
+    ]
+
+
+def test_relative_paths_start_at_the_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Started from another folder, the server found no avatars."""
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("AVATAR328_DEBUG__FOLDER", "/elsewhere/debug")
+    found = config.load_settings()
+    assert found.models.avatars_dir == tmp_path / "avatars" and found.debug.folder == Path("/elsewhere/debug")
+
+
 def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     served: list[dict[str, Any]] = []
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append({"app": app, **options}))
@@ -147,7 +167,7 @@ def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: py
         ("0.0.0.0", 8000),
         ("127.0.0.1", 8124),
     ]
-    assert [run["app"].state.facts.public for run in served] == [False, True, True]
+    assert [run["app"].state.settings.public for run in served] == [False, True, True]
     assert {run["limit_concurrency"] for run in served} == {128}
 
 

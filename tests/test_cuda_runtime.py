@@ -15,8 +15,9 @@ from benchmarks.material import runtimes_here
 from services.avatars.networks import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
-from services.runtimes.choice import GPU_RUNTIMES, MeasuredRuntime, RuntimeName, choose_runtime
+from services.runtimes.choice import GPU_RUNTIMES, MeasuredRuntime, choose_runtime
 from services.runtimes.cuda import BoundGraph, CudaRuntime, open_session, tensorrt_options
+from services.runtimes.names import RuntimeName
 from services.runtimes.onnx import CUDA_BATCH, CUDA_OPTIONS, OnnxRuntime, cuda_device_count
 from services.runtimes.runtime import Graph, Runtime
 from services.runtimes.shared_batches import SharedBatches

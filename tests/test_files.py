@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe.errors import InUseError
-from recipe.files import only_writer, written_aside
+from recipe.errors import InUseError, OutputError
+from recipe.files import only_writer, result_path, written_aside
 from tests.conftest import REPOSITORY
 
 
@@ -81,3 +81,16 @@ def test_the_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
         other.communicate()
     with only_writer(folder):
         assert folder.is_dir()
+
+
+def test_a_result_goes_where_it_was_asked_to_and_over_nothing(tmp_path: Path) -> None:
+    asked = tmp_path / "result" / "a.mp4"
+    assert result_path(asked) == asked and asked.parent.is_dir()
+    asked.touch()
+    (tmp_path / "result" / "a-2.mp4").touch()
+    assert result_path(asked) == tmp_path / "result" / "a-3.mp4"
+    assert result_path(asked, overwrite=True) == asked
+    for missing in (tmp_path / "no" / "such" / "a.mp4", Path("/slip-of-the-pen/a.mp4")):
+        with pytest.raises(OutputError, match="does not exist"):
+            result_path(missing)
+        assert not missing.parent.exists()

@@ -63,7 +63,7 @@ def test_a_recording_becomes_an_mp4(
     toy_avatars: Path, toy_services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recipe.places.home", lambda: tmp_path)
     audio = write_beep(tmp_path / "Grüße, Welt 你好.wav")
     assert infer(toy_avatars, audio, "--start_frame", "9") == 0
     result = tmp_path / "result" / "toy_Grüße, Welt 你好.mp4"
@@ -91,12 +91,19 @@ def test_a_recording_becomes_an_mp4(
     assert loud[-1] / 44_100 == pytest.approx(BEEP_S + 0.1, abs=0.001)
     assert np.abs(sound[1]).max() < 0.01
     out, err = capsys.readouterr()
-    summary, quality = out.splitlines()
-    assert summary.startswith(f"{Path('result') / result.name}: 2.04 s, 51 frames in ")
+    where, summary, quality = out.splitlines()
+    assert where == str(result)
+    assert summary.startswith("  2.04 s of video (51 frames), made in ")
     assert "real-time factor" in summary
     assert summary.endswith("CPUExecutionProvider")
-    assert quality == "held-out test of this avatar: mouth 31.5 dB, opening r 0.87"
+    assert quality == "  held-out test of this avatar: mouth 31.5 dB, opening r 0.87"
     assert "51/51" in err.replace(" ", "")
+    # Said again, it does not replace what somebody may still want.
+    assert infer(toy_avatars, audio) == 0
+    assert {path.name for path in (tmp_path / "result").iterdir()} == {result.name, f"{result.stem}-2.mp4"}
+    before = result.stat().st_mtime_ns
+    assert infer(toy_avatars, audio, "--overwrite") == 0
+    assert len(list((tmp_path / "result").iterdir())) == 2 and result.stat().st_mtime_ns > before
 
 
 @pytest.mark.parametrize(
@@ -213,7 +220,7 @@ def test_ctrl_c_ends_with_130(toy_avatars: Path, tmp_path: Path, monkeypatch: py
         yield np.zeros(16_000, np.float32)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("inference_328.iter_audio", interrupted)
+    monkeypatch.setattr("recipe.sound.iter_audio", interrupted)
     assert infer(toy_avatars, write_beep(tmp_path / "a.wav"), out=tmp_path / "new" / "out.mp4") == 130
     assert list((tmp_path / "new").iterdir()) == []
 

@@ -10,11 +10,12 @@ import av
 import numpy as np
 import pytest
 
+from config import Tts
 from inference_328 import main, slug, speech
 from services.container import Services
 from services.errors import SpeechError
+from services.speech.engines import build_speech
 from services.speech.feed import SpeechFeed
-from services.tts_service import build_speech
 from tests.piper_voice import write_piper_voice
 from tests.test_inference import decoded
 from tests.toy_avatar import NAME, toy_avatars, toy_services  # noqa: F401
@@ -32,14 +33,16 @@ def test_a_text_becomes_an_mp4(
     toy_avatars: Path, toy_services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recipe.places.home", lambda: tmp_path)
     write_piper_voice(tmp_path / "voices")
     text = "Good morning! I was here."
     assert infer(toy_avatars, "--text", text, "--start_frame", "9") == 0
     result = tmp_path / "result" / "toy_good-morning-i-was-here.mp4"
     assert list((tmp_path / "result").iterdir()) == [result]
     pictures, sound, facts = decoded(result)
-    spoken_S = np.concatenate([chunk.pcm_S for chunk in build_speech(tmp_path / "voices").synthesize(text)])
+    spoken_S = np.concatenate(
+        [chunk.pcm_S for chunk in build_speech(Tts(voices_dir=tmp_path / "voices", cache_mb=0)).synthesize(text)]
+    )
     frames = -(-len(spoken_S) // 882)
     assert len(pictures) == frames > 25
     assert facts["rate_hz"] == 22_050
@@ -49,13 +52,13 @@ def test_a_text_becomes_an_mp4(
     assert np.argmax(fits) == 9
     np.testing.assert_allclose(sound[0, 2000:20_000], spoken_S[2000:20_000], atol=0.2)
     # The pictures are those of the stream.
-    feed = SpeechFeed(build_speech(tmp_path / "voices").synthesize(text))
+    feed = SpeechFeed(build_speech(Tts(voices_dir=tmp_path / "voices", cache_mb=0)).synthesize(text))
     streamed = list(toy_services.frames.generate(toy_services.models.open(NAME), feed, 9))
     for picture, frame in zip(pictures, streamed, strict=True):
         assert np.square(picture.astype(float) - frame.frame_rgb_HWC).mean() < 255**2 / 10**3.3  # 33 dB
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith(f"{Path('result') / result.name}: ")
-    assert out[1] == "spoken by piper:en_US-toy-low"
+    assert out[0] == str(result)
+    assert out[2] == "  spoken by piper:en_US-toy-low"
 
 
 @needs_flite

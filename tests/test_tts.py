@@ -17,13 +17,15 @@ import numpy as np
 import pytest
 import soundfile
 
+from config import Tts
 from services.errors import SpeechError, TextRejectedError, VoiceNotFoundError
 from services.speech.cache import SpeechCache
 from services.speech.engine import Sound
+from services.speech.engines import build_speech
 from services.speech.espeak import EspeakTTS
 from services.speech.flite import FliteTTS
 from services.speech.piper import PiperTTS
-from services.tts_service import SpeechService, build_speech
+from services.tts_service import SpeechService
 from services.types import AudioChunk, TTSService, Voice
 from tests.conftest import REPOSITORY
 from tests.piper_voice import write_piper_voice
@@ -239,8 +241,8 @@ def test_a_listener_who_leaves_ends_the_program_that_makes_the_first_sound(tmp_p
     slow.write_text(f"#!/bin/sh\n[ $1 = --version ] && exit 0\necho $$ > {started}.part\n"
                     f"mv {started}.part {started}\nexec sleep 600\n")  # fmt: skip
     slow.chmod(0o755)
-    left = threading.Event()
-    spoken = SpeechService([FliteTTS(str(slow))]).synthesize("One. Two.", left=left)
+    cancelled = threading.Event()
+    spoken = SpeechService([FliteTTS(str(slow))]).synthesize("One. Two.", cancelled=cancelled)
     ended: list[tuple[BaseException, float]] = []
 
     def listen() -> None:
@@ -256,7 +258,7 @@ def test_a_listener_who_leaves_ends_the_program_that_makes_the_first_sound(tmp_p
         time.sleep(0.01)
     process = int(started.read_text())
     left_at = time.monotonic()
-    left.set()
+    cancelled.set()
     listener.join(5)
     assert isinstance(ended[0][0], GeneratorExit)
     assert ended[0][1] - left_at < 0.2
@@ -308,7 +310,7 @@ def test_a_program_that_fails_is_an_error_with_its_words(tmp_path: Path) -> None
 
 def test_piper_speaks_before_the_others(tmp_path: Path) -> None:
     write_piper_voice(tmp_path)
-    speech = build_speech(tmp_path)
+    speech = build_speech(Tts(voices_dir=tmp_path, cache_mb=0))
     speech.warm_up()
     assert speech.status().engine == "piper"
     assert speech.voices()[0] == Voice("piper:en_US-toy-low", "piper", "en-US", "Toy, low (Piper)")
@@ -332,7 +334,7 @@ def _no_json(path: Path) -> None:
 @pytest.mark.parametrize("damage", [_damaged_model, _no_json])
 def test_a_broken_piper_voice_is_replaced(damage, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     damage(write_piper_voice(tmp_path))
-    speech = build_speech(tmp_path, "piper:en_US-toy-low")
+    speech = build_speech(Tts(voices_dir=tmp_path, voice="piper:en_US-toy-low", cache_mb=0))
     assert speech.status().engine == "piper"
     assert joined(list(speech.synthesize("Hello."))).any()
     status = speech.status()
@@ -346,11 +348,11 @@ def test_a_broken_piper_voice_is_replaced(damage, tmp_path: Path, capfd: pytest.
 
 def test_a_voice_elsewhere_is_the_default_one(tmp_path: Path) -> None:
     path = write_piper_voice(tmp_path / "elsewhere", "mine")
-    speech = build_speech(tmp_path, model_path=path)
+    speech = build_speech(Tts(voices_dir=tmp_path, model_path=path, cache_mb=0))
     assert speech.status().default_voice == "piper:mine"
     assert len(joined(list(speech.synthesize("Hello.")))) > 1000
     path.unlink()
-    missing = build_speech(tmp_path, model_path=path).status()
+    missing = build_speech(Tts(voices_dir=tmp_path, model_path=path, cache_mb=0)).status()
     assert missing.engine != "piper"
     assert "piper:mine is not on this machine" in (missing.fallback_reason or "")
 
@@ -365,8 +367,9 @@ def test_a_voice_is_loaded_once(tmp_path: Path) -> None:
 
 def test_without_a_voice_nothing_of_piper_is_imported(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom services.tts_service import build_speech\n"
-        f"speech = build_speech(Path({str(tmp_path)!r}))\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from config import Tts\nfrom services.speech.engines import build_speech\n"
+        f"speech = build_speech(Tts(voices_dir=Path({str(tmp_path)!r}), cache_mb=0))\n"
         "assert speech.voices() and sum(len(c.pcm_S) for c in speech.synthesize('Hello.'))\n"
         "assert not {'piper', 'onnxruntime', 'torch'} & set(sys.modules)\n"
     )

@@ -18,6 +18,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from config import Models
 from recipe.avatar_format import seal_avatar
 from recipe.colour import decode_rgb, encode_rgb
 from recipe.crop import crop_face
@@ -220,7 +221,7 @@ def toy_avatars(tmp_path_factory: pytest.TempPathFactory, presenter_video: Path)
 
 @pytest.fixture(scope="module")
 def toy_services(toy_avatars: Path) -> Services:
-    return build_services(toy_avatars, device="cpu", threads=1, runtime="onnxruntime")
+    return build_services(Models(avatars_dir=toy_avatars, device="cpu", threads=1, runtime="onnxruntime"))
 
 
 @pytest.fixture(scope="module")

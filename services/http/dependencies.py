@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, params
 from starlette.exceptions import HTTPException
 
+from config import Settings
 from services.animation_service import AnimationService
 from services.avatars.catalogue import AvatarCatalogue
 from services.container import ServerParts
-from services.http.listing import Readiness
 from services.http.problems import ProblemMap
+from services.http.readiness import Readiness
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.debug_recorder import DebugRecorder
 from services.streaming.metrics import ServiceMetrics
 from services.types import TTSService
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What routes have to know of the settings."""
-
-    default_avatar: str
-    device: str
-    text_characters: int
-    upload_mb: int
-    upload_s: float
-    jpeg_quality: int
-    public: bool
-    version: str
 
 
 def _parts(request: Request) -> ServerParts:
@@ -61,8 +47,8 @@ def _tts(parts: Parts) -> TTSService:
     return parts.tts
 
 
-def _facts(request: Request) -> Facts:
-    return request.app.state.facts
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings
 
 
 def _readiness(request: Request) -> Readiness:
@@ -80,7 +66,7 @@ Cache = Annotated[AnimationCache, Depends(_cache)]
 Recorder = Annotated[DebugRecorder, Depends(_recorder)]
 Metrics = Annotated[ServiceMetrics, Depends(_metrics)]
 Tts = Annotated[TTSService, Depends(_tts)]
-KnownFacts = Annotated[Facts, Depends(_facts)]
+KnownSettings = Annotated[Settings, Depends(_settings)]
 State = Annotated[Readiness, Depends(_readiness)]
 Problems = Annotated[ProblemMap, Depends(_problems)]
 

@@ -23,7 +23,7 @@ Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
 
 logger = logging.getLogger(__name__)
 
-LEFT: Final = 499  # nobody reads it; in logs it means that the client closed the connection
+CLIENT_CLOSED_REQUEST: Final = 499  # nobody reads it; the name is nginx's
 FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": mp4.MEDIA_TYPE}
 
 
@@ -61,8 +61,10 @@ async def pumped(request: Request, pump: Pump[bytes], media_type: str, headers: 
     Raises:
         Exception: what the pump's generator raised before its first piece.
     """
-    first = await _unless_left(request, pump, _first(pump))
-    return Response(status_code=LEFT) if first is None else PumpedResponse(pump, first, media_type, headers)
+    first = await _unless_cancelled(request, pump, _first(pump))
+    if first is None:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return PumpedResponse(pump, first, media_type, headers)
 
 
 async def pumped_whole(request: Request, pump: Pump[bytes]) -> bytes | None:
@@ -71,17 +73,17 @@ async def pumped_whole(request: Request, pump: Pump[bytes]) -> bytes | None:
     Raises:
         Exception: what the pump's generator raised.
     """
-    return await _unless_left(request, pump, _whole(pump))
+    return await _unless_cancelled(request, pump, _whole(pump))
 
 
-async def _unless_left(request: Request, pump: Pump[bytes], wanted: Coroutine[Any, Any, T]) -> T | None:
+async def _unless_cancelled(request: Request, pump: Pump[bytes], wanted: Coroutine[Any, Any, T]) -> T | None:
     waiting = asyncio.create_task(wanted), asyncio.create_task(_disconnected(request.receive))
     try:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        made, left = waiting
+        made, cancelled = waiting
         if made.done():
             return made.result()
-        left.result()
+        cancelled.result()
         pump.close()
         return None
     except BaseException:

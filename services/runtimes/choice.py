@@ -15,17 +15,17 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
 from services.errors import ModelRuntimeError
+from services.runtimes.names import Device, RuntimeName
 from services.runtimes.onnx import OnnxRuntime, cuda_device_count
-from services.runtimes.runtime import Device, Graph, Runtime
+from services.runtimes.runtime import Graph, Runtime
 
 logger = logging.getLogger(__name__)
 
-RuntimeName = Literal["auto", "onnxruntime", "openvino-int8", "openvino-bf16", "openvino-f32", "cuda-fp16", "tensorrt"]
 GPU_RUNTIMES: Final[frozenset[RuntimeName]] = frozenset({"cuda-fp16", "tensorrt"})
 
 _WARM_UP_RUNS: Final = 3

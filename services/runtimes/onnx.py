@@ -12,7 +12,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from services.errors import ModelRuntimeError
-from services.runtimes.runtime import Arrays, Device, Graph, TensorSpec, padded
+from services.runtimes.names import Device
+from services.runtimes.runtime import Arrays, Graph, TensorSpec, padded
 from services.runtimes.shared_batches import SharedBatches
 
 logger = logging.getLogger(__name__)

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import soundfile
 
+from config import Tts
 from recipe.errors import UserError
 from recipe.files import written_aside
+from recipe.places import at_home
 from recipe.sound import to_pcm16
 from services.errors import SpeechError
 from services.speech.download import BASE_URL, download_voice
-from services.tts_service import SpeechService, build_speech
+from services.speech.engines import build_speech
+from services.tts_service import SpeechService
 from services.types import AudioChunk
 
 
@@ -31,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             paths = download_voice(options.voice, options.voices_dir, options.base_url)
             text = "".join(f"{path}\n" for path in paths)
         elif options.command == "voices":
-            text = _voices(build_speech(options.voices_dir))
+            text = _voices(_speech(options))
         else:
-            text = _say(build_speech(options.voices_dir), options.text, options.out, options.voice, options.speed)
+            text = _say(_speech(options), options.text, options.out, options.voice, options.speed)
     except (UserError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -46,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m services.speech", description="Text to speech.")
-    parser.add_argument("--voices_dir", type=Path, default=Path("voices"), help="folder of the Piper voices")
+    parser.add_argument("--voices_dir", type=Path, default=at_home("voices"), help="folder of the Piper voices")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("voices", help="every voice of this machine, the default one first")
     say = commands.add_parser("say", help="speak a text into a WAV file")
@@ -58,6 +61,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     download.add_argument("voice", help="for example en_US-lessac-medium")
     download.add_argument("--base_url", default=BASE_URL, help="a copy of rhasspy/piper-voices")
     return parser.parse_args(arguments)
+
+
+def _speech(options: argparse.Namespace) -> SpeechService:
+    return build_speech(Tts(voices_dir=options.voices_dir, cache_mb=0))
 
 
 def _voices(speech: SpeechService) -> str:

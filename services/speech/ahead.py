@@ -16,23 +16,23 @@ _PARTING_S: Final = 0.1  # an engine that cannot be stopped in the middle ends o
 
 
 def made_ahead(
-    make: Callable[[threading.Event], Generator[AudioChunk, None, None]], left: threading.Event | None = None
+    make: Callable[[threading.Event], Generator[AudioChunk, None, None]], cancelled: threading.Event | None = None
 ) -> Generator[AudioChunk, None, None]:
     """The chunks of `make`, which runs ahead by about a sentence; closing the generator stops it.
 
     Args:
         make: gets an event that is set when nobody listens any more. Its errors come out here.
-        left: set by any thread when nobody wants the rest: a generator that waits for a chunk cannot be closed.
+        cancelled: set by any thread when nobody wants the rest: a generator that waits for a chunk cannot be closed.
     """
-    return _Ahead(make, left or threading.Event()).chunks()
+    return _Ahead(make, cancelled or threading.Event()).chunks()
 
 
 class _Ahead:
     def __init__(
-        self, make: Callable[[threading.Event], Generator[AudioChunk, None, None]], left: threading.Event
+        self, make: Callable[[threading.Event], Generator[AudioChunk, None, None]], cancelled: threading.Event
     ) -> None:
         self._make = make
-        self._left = left
+        self._cancelled = cancelled
         self._stop = threading.Event()
         self._changed = threading.Condition()
         self._waiting: deque[AudioChunk] = deque()
@@ -55,7 +55,7 @@ class _Ahead:
         while True:
             with self._changed:
                 while not (self._waiting or self._ended):
-                    if self._left.is_set():
+                    if self._cancelled.is_set():
                         raise GeneratorExit  # what is around this generator ends as if it were closed
                     self._changed.wait(_LOOK_S)
                 if not self._waiting:

@@ -56,12 +56,27 @@ class SpeechFeed:
         self._first_frame = 0  # index of the first one in _frames
         self._sentences: deque[SentenceStart] = deque()
         self._sentence_count = 0
+        self._characters = 0  # of the sentences that were begun...
+        self._spoken_characters, self._spoken_s = 0, 0.0  # ...and of those that are over, with their sound
         self._ended = False
 
     @property
     def duration_s(self) -> float:
         """Of the sound that came so far; of the whole utterance after the last frame."""
         return self._samples / self._rate_hz if self._rate_hz else 0.0
+
+    def estimated_s(self, characters: int, characters_per_s: float) -> float:
+        """How long the whole utterance probably is, by how fast it was spoken so far.
+
+        Args:
+            characters: of the whole text.
+            characters_per_s: taken before the first sentence is over.
+        """
+        if self._ended:
+            return self.duration_s
+        if self._spoken_characters:
+            characters_per_s = self._spoken_characters / self._spoken_s
+        return characters / characters_per_s
 
     def start(self) -> int:
         """Wait for the first chunk; returns the engine's sample rate, a multiple of 25.
@@ -110,6 +125,8 @@ class SpeechFeed:
             raise ValueError(f"a chunk at {chunk.sample_rate_hz} Hz follows one at {self._rate_hz} Hz")
         samples_per_frame = self._rate_hz // FPS
         if chunk.starts_sentence:
+            self._spoken_characters, self._spoken_s = self._characters, self.duration_s
+            self._characters += len(chunk.sentence)
             start = SentenceStart(self._sentence_count, self._samples // samples_per_frame, chunk.sentence)
             self._sentences.append(start)
             self._sentence_count += 1

@@ -31,12 +31,12 @@ _EMOJI: Final = range(0x1F000, 0x1FB00)
 _EMOJI_MARKS: Final = frozenset("\u20e3\ufe0e\ufe0f")
 
 
-def sentences_to_speak(text: str, max_characters: int, speed: float) -> list[str]:
+def sentences_to_speak(text: str, max_characters: int | None, speed: float) -> list[str]:
     """Check a request and cut its text into what is spoken at a time.
 
     Args:
         text: as somebody wrote it; anything.
-        max_characters: that it may have.
+        max_characters: that it may have; None takes any number.
         speed: 1 is the voice's own.
     Returns:
         At least one sentence; none is longer than 250 characters.
@@ -45,7 +45,7 @@ def sentences_to_speak(text: str, max_characters: int, speed: float) -> list[str
     """
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise TextRejectedError(f"speed is {speed:g}; choose {MIN_SPEED:g} to {MAX_SPEED:g}")
-    if len(text) > max_characters:
+    if max_characters is not None and len(text) > max_characters:
         raise TextRejectedError(
             f"the text has {len(text)} characters, at most {max_characters} are spoken at once; send it in parts"
         )

@@ -1,0 +1,75 @@
+"""What an operator asks: does it live, is it ready, how is it, how much has it done."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from prometheus_client import generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from services.http import openapi, schemas
+from services.http.avatars import avatar_health
+from services.http.dependencies import Animations, Catalogue, KnownSettings, Metrics, Parts, State, Tts
+
+router = APIRouter(tags=["operation"])
+
+_PROMETHEUS: Final = "text/plain; version=0.0.4"
+
+
+@router.get("/livez", responses=openapi.PLAIN)
+async def livez() -> schemas.Alive:
+    """The process answers."""
+    return schemas.Alive(status="alive")
+
+
+@router.get("/readyz", responses=openapi.READY)
+async def readyz(animations: Animations, state: State) -> schemas.Alive:
+    """The default avatar is warm, and there is a free place."""
+    if not state.warm:
+        raise HTTPException(503, state.problem or "the default avatar is being loaded")
+    if not animations.slots.free:
+        raise HTTPException(503, "all places are taken")
+    return schemas.Alive(status="ready")
+
+
+@router.get("/health", responses=openapi.PLAIN)
+def health(
+    request: Request,
+    parts: Parts,
+    animations: Animations,
+    catalogue: Catalogue,
+    tts: Tts,
+    state: State,
+    settings: KnownSettings,
+) -> schemas.Health:
+    """What works and what does not."""
+    speech, limits = tts.status(), settings.limits
+    reasons = [state.problem] if state.problem else []
+    return schemas.Health(
+        status="degraded" if reasons else "ok" if state.warm else "starting",
+        version=request.app.version,
+        uptime_s=round(state.uptime_s, 1),
+        reasons=reasons,
+        models=schemas.ModelHealth(
+            device=settings.models.device, provider=state.provider, measured_ms=dict(parts.runtime_ms)
+        ),
+        avatars=[avatar_health(entry, settings.public) for entry in catalogue.known()],
+        speech=schemas.SpeechHealth(
+            engine=speech.engine,
+            default_voice=speech.default_voice,
+            fallback_reason=speech.fallback_reason,
+            degraded=speech.degraded,
+        ),
+        sessions=schemas.SessionHealth(active=animations.slots.used, limit=animations.slots.count),
+        limits=schemas.LimitHealth(
+            text_characters=limits.text_characters, upload_mb=limits.upload_mb, upload_s=limits.upload_s
+        ),
+    )
+
+
+@router.get("/metrics", responses=openapi.METRICS, response_class=Response)
+def metrics(metrics: Metrics) -> Response:
+    """Counters for Prometheus."""
+    return Response(generate_latest(metrics.registry), media_type=_PROMETHEUS)
