@@ -25,11 +25,14 @@ from data_prep.dataset_328 import Dataset328, open_dataset
 from evaluation.held_out import evaluate_avatar
 from models.audio_encoder import AudioFrontEnd, LogMel
 from recipe.avatar_format import (
+    AUDIO_ENCODER_FILE,
     FRAMES_FILE,
     MANIFEST_FILE,
+    PATCH,
     POSTER_FILE,
     TRACK_FILE,
     UNET_DECODER_FILE,
+    UNET_ENCODER_FILE,
     Consent,
     parse_consent,
     read_manifest,
@@ -187,7 +190,7 @@ def _calibrate(
     path = folder / UNET_DECODER_FILE
     bounds = input_bounds(dataset, inputs_of, modules)
     graph = runtime.compile(path, bounds)
-    close_db = round(held_out_mouth_psnr_db(dataset, inputs_of, modules, lambda f: graph.run(f)["patch_BHWC"]), 1)
+    close_db = round(held_out_mouth_psnr_db(dataset, inputs_of, modules, lambda f: graph.run(f)[PATCH]), 1)
     write_calibration(path, Int8Calibration(close_db, bounds))
     log.info("  computed in int8: held-out mouths within %.1f dB of the exact ones", close_db)
     return {"int8_compute_mouth_psnr_db": close_db}
@@ -201,14 +204,14 @@ def _chain(
 ) -> NDArray[np.uint8]:
     """Run the graphs one on the other's output; with `modules`, note each graph's error against torch."""
     outputs: dict[str, NDArray[Any]] = {}
-    for file in ("unet_encoder.onnx", "audio_encoder.onnx", "unet_decoder.onnx"):
+    for file in (UNET_ENCODER_FILE, AUDIO_ENCODER_FILE, UNET_DECODER_FILE):
         session = onnxruntime.InferenceSession(str(folder / file), providers=["CPUExecutionProvider"])
         given = inputs.get(file) or {i.name: outputs[i.name] for i in session.get_inputs()}
         outputs |= dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
         if modules is not None and errors is not None:
             errors[file] = max_abs_error(modules[file], partial(session.run, None), given)
             log.info("  %s: max abs error %.2g", file, errors[file])
-    return outputs["patch_BHWC"]
+    return outputs[PATCH]
 
 
 def _facts(

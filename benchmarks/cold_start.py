@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     end("imports")
     from recipe.avatar_format import AUDIO_ENCODER_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
     from services.avatars.avatar import open_avatar
-    from services.avatars.networks import LoadedAvatar
+    from services.avatars.loaded import LoadedAvatar
     from services.runtimes.choice import choose_runtime
     from services.runtimes.runtime import Graph
     from services.speech.engines import build_speech

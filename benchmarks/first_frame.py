@@ -27,7 +27,7 @@ from benchmarks.stages import Stages
 from benchmarks.table import Cell, Table, report_all
 from recipe.paste import paste_patch, plan_paste
 from recipe.recipe_328 import window_samples
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.avatars.template import TemplateWalk
 from services.frame_generation_service import FrameGenerationService, HeardSound, SoundWindow
 from services.speech.engines import build_speech

@@ -34,7 +34,7 @@ from benchmarks.material import (
 from benchmarks.table import Cell, Table, report_all
 from recipe.recipe_328 import FPS
 from services.avatars.catalogue import AvatarCatalogue
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.frame_generation_service import FrameGenerationService
 from services.model_service import ModelService
 from services.runtimes.memory import share_one_arena

@@ -48,12 +48,12 @@ from benchmarks.peer_network import (
 )
 from benchmarks.stages import Laps, Stages
 from benchmarks.table import Cell, Table, report_all
-from recipe.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX, SAMPLE_RATE_HZ, window_samples
-from services.avatars.networks import LoadedAvatar
+from recipe.crop import INNER
+from recipe.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ, window_samples
+from services.avatars.loaded import LoadedAvatar
 from services.frame_generation_service import FrameGenerationService
 from services.streaming.video_writer import write_video
 
-_INNER: Final = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
 _PEER_PARTS: Final = ("read", "crop", "network", "paste", "write")
 _PEER_LOOP, _PEER_PASS, _PEER_ALL = "peer: loop", "peer: second pass, H.264", "peer: all in"
 _OUR_NETWORK, _OUR_NETWORK_NEW = "ours: network, template seen", "ours: network, template new"
@@ -125,7 +125,7 @@ def _peer_frame(
     with laps.of("crop"):
         face_HWC = frame_HWC[top:bottom, left:right]
         crop_HWC = cv2.resize(face_HWC, (CROP_PX, CROP_PX), interpolation=cv2.INTER_CUBIC)
-        seen_HWC = crop_HWC[_INNER, _INNER]
+        seen_HWC = crop_HWC[INNER, INNER]
         masked_HWC = seen_HWC.copy()
         masked_HWC[5:310, 5:315] = 0
         pair_HWC = np.concatenate([seen_HWC, masked_HWC], axis=2).astype(np.float32) / 255
@@ -133,7 +133,7 @@ def _peer_frame(
     with laps.of("network"), torch.inference_mode():
         drawn_CHW = network(picture_BCHW, sound_BCHW)[0]
     with laps.of("paste"):
-        crop_HWC[_INNER, _INNER] = (drawn_CHW.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
+        crop_HWC[INNER, INNER] = (drawn_CHW.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
         frame_HWC[top:bottom, left:right] = cv2.resize(
             crop_HWC, (right - left, bottom - top), interpolation=cv2.INTER_CUBIC
         )

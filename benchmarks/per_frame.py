@@ -36,7 +36,7 @@ from recipe.avatar_format import FRAMES_FILE, UNET_DECODER_FILE, UNET_ENCODER_FI
 from recipe.crop import crop_face
 from recipe.paste import paste_patch, plan_paste
 from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, window_samples
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.avatars.template import TemplateVideo
 from services.frame_generation_service import FrameGenerationService, HeardSound
 from services.runtimes.names import RuntimeName

@@ -21,9 +21,10 @@ from data_prep import report_plots as plots
 from data_prep.av_offset import AvOffset
 from data_prep.quality import QualityReport
 from data_prep.quality_picture import HEAD_SPEED_CALM, LUMA_RANGE, SHARP_FROM, head_speed
+from recipe.crop import INNER
 from recipe.files import written_aside
 from recipe.mask_328 import hidden_mask
-from recipe.recipe_328 import CROP_PX, FPS, INNER_OFFSET_PX, INNER_PX
+from recipe.recipe_328 import CROP_PX, FPS
 
 _FULL_FRAME_PX: Final = 300  # long side in the contact sheet
 _CROP_SHOWN_PX: Final = 192
@@ -125,8 +126,7 @@ def _masked(track: Mapping[str, NDArray[Any]], crops_THWC: NDArray[np.uint8]) ->
     opening = track["opening_T"][valid]
     crop = np.array(crops_THWC[valid[int(np.abs(opening - np.median(opening)).argmin())]])
     hidden = np.zeros((CROP_PX, CROP_PX), np.uint8)
-    inner = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
-    hidden[inner, inner] = hidden_mask() > 0
+    hidden[INNER, INNER] = hidden_mask() > 0
     tinted = np.where(hidden[..., None] > 0, 0.68 * crop + np.array([20, 45, 79]), crop).astype(np.uint8)
     outline, _ = cv2.findContours(hidden, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(tinted, outline, -1, (255, 255, 255), 1, cv2.LINE_AA)

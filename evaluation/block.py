@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328
-from evaluation.networks import INNER
 from recipe.audio_window import window_pcm
+from recipe.crop import INNER
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME, window_samples
 from recipe.voice_gate import gate
 

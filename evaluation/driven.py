@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from evaluation import lips
 from evaluation.faces import find_landmarks
 from evaluation.metrics import sync_values
-from evaluation.networks import INNER
 from evaluation.sync import WINDOW_FRAMES, SyncScore, SyncScorer, score_sync, voiced_windows
 from evaluation.truth import Truth, opening_over_eyes_T, score_openings
 from evaluation.value import Value
 from recipe.audio_window import window_pcm
-from recipe.crop import crop_face
+from recipe.crop import INNER, crop_face
 from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
 from recipe.sound import load_audio
 from services.frame_generation_service import FrameGenerationService

@@ -28,14 +28,12 @@ from evaluation.takes import DIGITAL_SILENCE, ROOM_TONE, draw_takes, landmarks_o
 from evaluation.truth import Truth
 from evaluation.truth_scores import truth_scores
 from evaluation.value import Value, known, unknown
-from recipe.avatar_format import TRACK_FILE, check_files, read_manifest
 from recipe.mouth import mouth_boxes, pixel_boxes
 from recipe.recipe_328 import PATCH_TOP_PX
-from services.avatars.avatar import Avatar
+from services.avatars.avatar import Avatar, open_folder
 from services.runtimes.onnx import OnnxRuntime
 
 _OPENING_MEMORY = 4  # frames after which an opening has forgotten itself: so many count as one observation
-_TRACK_ARRAYS = ("affine_T23", "opening_T", "pose_T3", "motion_T", "references_3HWC")
 
 
 @dataclass
@@ -75,22 +73,13 @@ def evaluate_avatar(
     Returns:
         Flat and JSON-able: `test_frames`, `<take>.<metric>` as numbers, or None with the reason under `<key>.why`.
     """
-    avatar, dataset = _avatar_in(avatar_dir), open_dataset(dataset_dir)
+    avatar, dataset = open_folder(avatar_dir), open_dataset(dataset_dir)
     scorer = find_scorer(checkpoint_dir)
     try:
         evaluation = evaluate_held_out(avatar, dataset, AvatarSpeaker(avatar, OnnxRuntime()), scorer)
     except NoTestBlockError as error:
         return {"test_frames": 0.0, "test_frames.why": str(error)}
     return flatten(evaluation.scores, len(evaluation.frames_T))
-
-
-def _avatar_in(folder: Path) -> Avatar:
-    """Open an avatar wherever it lies; while it is being packaged its folder has another name than the avatar."""
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    with np.load(folder / TRACK_FILE, allow_pickle=False) as track:
-        arrays = {key: track[key] for key in _TRACK_ARRAYS}
-    return Avatar(manifest.name, folder, manifest, **arrays)
 
 
 def flatten(scores: Mapping[str, Value], frames: int) -> dict[str, float | str | None]:

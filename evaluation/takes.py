@@ -16,7 +16,8 @@ from evaluation import block as block_module
 from evaluation.block import HeldOutFrames, Sound
 from evaluation.faces import find_landmarks, pasted_frames, to_strip
 from evaluation.metrics import CLOSED, GENERATED, REAL, SHUFFLED
-from evaluation.networks import INNER, Speaker, composite
+from evaluation.networks import Speaker, composite
+from recipe.crop import INNER
 from recipe.mask_328 import alpha_bounds
 from recipe.recipe_328 import PATCH_TOP_PX
 from services.avatars.avatar import Avatar

@@ -40,6 +40,15 @@ AVATAR_FILES: Final = (
     AUDIO_ENCODER_FILE,
 )
 INT8_FILE: Final = "unet_decoder.int8.json"
+# Inputs and outputs of the graphs: the U-Net's encoder (target, references -> features, from fine to coarse), its
+# decoder (features, embedding -> patch) and the audio encoder (pcm, gate -> embedding). The names end in their axes.
+TARGET: Final = "target_BHWC"
+REFERENCES: Final = "references_BHWC"
+FEATURES: Final = ("f160", "f80", "f40", "f20", "f10")
+PCM: Final = "pcm_BS"
+GATE: Final = "gate_B"
+EMBEDDING: Final = "embedding_BD"
+PATCH: Final = "patch_BHWC"
 OPTIONAL_FILES: Final = (INT8_FILE,)  # an avatar may lack them, but one that lies there is listed and hashed
 _REPACK = "copy the avatar again from where it was made, or package it again"
 _CONSENT_PATTERN = re.compile(r"\s*(?P<who>\S.*?)\s*,\s*(?P<date>\d{4}-\d{2}-\d{2})\s*,\s*(?P<scope>\S.*?)\s*", re.S)

@@ -5,11 +5,15 @@ Axes: H W C image. An affine (2, 3) maps frame px to crop px; where it lies is f
 
 from __future__ import annotations
 
+from typing import Final
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.recipe_328 import CROP_PX
+from recipe.recipe_328 import CROP_PX, INNER_OFFSET_PX, INNER_PX
+
+INNER: Final = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)  # rows and columns of the crop that networks see
 
 
 def crop_face(frame_rgb_HWC: NDArray[np.uint8], affine_23: NDArray[np.float32]) -> NDArray[np.uint8]:

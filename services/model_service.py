@@ -16,7 +16,7 @@ from recipe.avatar_format import MANIFEST_FILE
 from recipe.names import check_name
 from services.avatars.avatar import open_avatar
 from services.avatars.byte_cache import ByteCache
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.runtimes.runtime import Runtime
 
 logger = logging.getLogger(__name__)

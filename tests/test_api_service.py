@@ -21,7 +21,7 @@ from config import Models
 from recipe.recipe_328 import SAMPLE_RATE_HZ
 from services.avatars.avatar import record_consent
 from services.avatars.catalogue import without_folder
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.avatars.template import turning_frames
 from services.container import Services, build_services
 from services.frame_generation_service import FrameGenerationService

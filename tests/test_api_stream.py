@@ -25,7 +25,7 @@ from starlette.testclient import TestClient
 
 from recipe.recipe_328 import FPS
 from recipe.sound import iter_audio, to_pcm16
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.container import Services
 from services.frame_generation_service import FrameGenerationService
 from services.speech.feed import SpeechFeed

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from benchmarks.material import runtimes_here
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
 from services.runtimes.choice import GPU_RUNTIMES, MeasuredRuntime, choose_runtime

@@ -19,7 +19,7 @@ from recipe.paste import paste_patch, plan_paste
 from recipe.recipe_328 import AUDIO_LOOKAHEAD_SAMPLES, AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
 from recipe.sound import load_audio
 from recipe.voice_gate import gate
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.avatars.template import TemplateWalk
 from services.errors import TemplateRangeError
 from services.frame_generation_service import FrameGenerationService, HeardSound

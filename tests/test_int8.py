@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.unet_328 import Features, UNet328, UNetConfig
-from recipe.avatar_format import INT8_FILE, read_manifest, write_manifest
+from recipe.avatar_format import FEATURES, INT8_FILE, read_manifest, write_manifest
 from recipe.errors import BrokenAvatarError
 from recipe.files import sha256
 from recipe.int8_calibration import Int8Calibration, calibration_path, read_calibration, write_calibration
@@ -25,13 +25,13 @@ from services.runtimes.choice import choose_runtime
 from services.runtimes.int8 import processor_sums_int8, round_inputs
 from services.runtimes.openvino import OpenVinoRuntime
 from tests.toy_avatar import NAME, toy_avatars  # noqa: F401
-from training.export import FEATURE_NAMES, DecoderGraph, export_graph
+from training.export import DecoderGraph, export_graph
 from training.int8 import in_batches, mouth_psnr_db, spread_by_opening, watched_inputs
 from training.weights import store_as_int8
 
 WIDTH = 32  # the narrowest whose weights are all stored as int8
 EMBEDDING = 16
-NAMES = [*FEATURE_NAMES, "embedding_BD"]
+NAMES = [*FEATURES, "embedding_BD"]
 needs_vnni = pytest.mark.skipif(not processor_sums_int8(), reason="no VNNI: int8 is never used on this processor")
 
 
@@ -137,7 +137,7 @@ def test_below_40_db_int8_is_not_used_and_asking_for_it_is_an_error(graph: Path,
 def test_a_damaged_calibration_is_reported(tmp_path: Path, text: str) -> None:
     path = tmp_path / "unet_decoder.onnx"
     calibration_path(path).write_text(text)
-    with pytest.raises(ModelRuntimeError, match=r"unet_decoder\.int8\.json is no int8 calibration"):
+    with pytest.raises(BrokenAvatarError, match=r"unet_decoder\.int8\.json is no int8 calibration"):
         read_calibration(path)
 
 

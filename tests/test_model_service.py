@@ -14,14 +14,14 @@ import av
 import numpy as np
 import pytest
 
-from recipe.avatar_format import seal_avatar
+from recipe.avatar_format import FEATURES, seal_avatar
 from recipe.colour import decode_rgb
 from recipe.crop import crop_face
 from recipe.errors import BadNameError, BrokenAvatarError
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
 from services.avatars.avatar import record_consent
 from services.avatars.byte_cache import ByteCache
-from services.avatars.networks import FEATURES, LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
 from services.runtimes.onnx import OnnxGraph, OnnxRuntime, cuda_device_count

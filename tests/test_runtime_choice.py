@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
 from services.runtimes.choice import MeasuredRuntime, choose_runtime

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from services.avatars.networks import LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.frame_generation_service import FrameGenerationService
 from services.model_service import ModelService

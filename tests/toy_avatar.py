@@ -19,12 +19,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from config import Models
-from recipe.avatar_format import seal_avatar
+from recipe.avatar_format import FEATURES, seal_avatar
 from recipe.colour import decode_rgb, encode_rgb
 from recipe.crop import crop_face
 from recipe.mask_328 import alpha_bounds, hidden_mask
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, PATCH_TOP_PX, recipe
-from services.avatars.networks import FEATURES, LoadedAvatar
+from services.avatars.loaded import LoadedAvatar
 from services.container import Services, build_services
 
 NAME = "toy"

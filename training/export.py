@@ -23,11 +23,23 @@ from torch.nn import functional as F
 from models.audio_encoder import AudioFrontEnd
 from models.syncnet_328 import SyncNet
 from models.unet_328 import Features, UNet328, UNetDecoder
+from recipe.avatar_format import (
+    AUDIO_ENCODER_FILE,
+    EMBEDDING,
+    FEATURES,
+    GATE,
+    PATCH,
+    PCM,
+    REFERENCES,
+    TARGET,
+    UNET_DECODER_FILE,
+    UNET_ENCODER_FILE,
+)
 from recipe.files import written_aside
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_PX, REFERENCE_COUNT
 
 OPSET = 18
-FEATURE_NAMES = list(Features._fields)
+assert Features._fields == FEATURES, "the graphs' outputs are named after the features"
 
 
 class EncoderGraph(nn.Module):
@@ -102,14 +114,10 @@ def export_generator(unet: UNet328, front_end: AudioFrontEnd, folder: Path) -> d
         features = encoder(pictures, references)
     embedding = torch.zeros(2, unet.config.embedding_dim)
     pcm, gate = torch.zeros(2, front_end_samples(front_end)), torch.ones(2)
-    export_graph(
-        encoder, (pictures, references), folder / "unet_encoder.onnx", ["target_BHWC", "references_BHWC"], FEATURE_NAMES
-    )
-    export_graph(
-        decoder, (*features, embedding), folder / "unet_decoder.onnx", [*FEATURE_NAMES, "embedding_BD"], ["patch_BHWC"]
-    )
-    export_graph(sound, (pcm, gate), folder / "audio_encoder.onnx", ["pcm_BS", "gate_B"], ["embedding_BD"])
-    return {"unet_encoder.onnx": encoder, "unet_decoder.onnx": decoder, "audio_encoder.onnx": sound}
+    export_graph(encoder, (pictures, references), folder / UNET_ENCODER_FILE, [TARGET, REFERENCES], list(FEATURES))
+    export_graph(decoder, (*features, embedding), folder / UNET_DECODER_FILE, [*FEATURES, EMBEDDING], [PATCH])
+    export_graph(sound, (pcm, gate), folder / AUDIO_ENCODER_FILE, [PCM, GATE], [EMBEDDING])
+    return {UNET_ENCODER_FILE: encoder, UNET_DECODER_FILE: decoder, AUDIO_ENCODER_FILE: sound}
 
 
 class ScorerPicture(nn.Module):

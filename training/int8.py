@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data_prep.dataset_328 import Dataset328
+from recipe.avatar_format import EMBEDDING, FEATURES, UNET_DECODER_FILE
 from recipe.mouth import pixel_boxes
 from recipe.recipe_328 import PATCH_TOP_PX
 from training.data import in_ranges, inner_mouth_boxes
-from training.export import FEATURE_NAMES
 
 CALIBRATION_FRAMES, HELD_OUT_FRAMES = 48, 32  # that bound the inputs, and that judge the pictures
 _BATCH = 8
@@ -39,7 +39,7 @@ def input_bounds(dataset: Dataset328, inputs_of: InputsOf, modules: Mapping[str,
         By the name of the convolution's weight in the graph.
     """
     frames = _spread(dataset, ["train"], CALIBRATION_FRAMES)
-    decoder = modules["unet_decoder.onnx"]
+    decoder = modules[UNET_DECODER_FILE]
     with watched_inputs(decoder.get_submodule("decoder"), "decoder") as bounds:
         in_batches(decoder, _encoded(frames, inputs_of, modules))
     # A convolution that never got anything but zeros needs a bound above zero all the same.
@@ -60,8 +60,8 @@ def held_out_mouth_psnr_db(
     """
     frames = _spread(dataset, ["val", "test"], HELD_OUT_FRAMES)
     given = _encoded(frames, inputs_of, modules)
-    exact_BHWC = in_batches(modules["unet_decoder.onnx"], given)[0]
-    drawn_BHWC = decode(dict(zip([*FEATURE_NAMES, "embedding_BD"], given, strict=True)))
+    exact_BHWC = in_batches(modules[UNET_DECODER_FILE], given)[0]
+    drawn_BHWC = decode(dict(zip([*FEATURES, EMBEDDING], given, strict=True)))
     boxes_T4 = inner_mouth_boxes(dataset.landmarks_TK2[frames], dataset.affine_T23[frames])
     return mouth_psnr_db(drawn_BHWC, exact_BHWC, boxes_T4)
 

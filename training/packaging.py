@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from data_prep.dataset_328 import Dataset328
 from data_prep.video import iter_rgb
 from recipe.audio_window import window_pcm
+from recipe.avatar_format import AUDIO_ENCODER_FILE, GATE, PCM, REFERENCES, TARGET, UNET_ENCODER_FILE
+from recipe.crop import INNER
 from recipe.material import GROUP_FRAMES, no_template, template_groups
-from recipe.recipe_328 import FPS, INNER_OFFSET_PX, INNER_PX, window_samples
+from recipe.recipe_328 import FPS, window_samples
 from recipe.voice_gate import gate
 
 LONGEST_TEMPLATE_S = 40.0
@@ -131,17 +133,16 @@ def encoder_inputs(
     Returns:
         uint8 inner squares, and PCM with its gate, by graph and by input, in the order of the graph's inputs.
     """
-    inner = slice(INNER_OFFSET_PX, INNER_OFFSET_PX + INNER_PX)
-    beside = np.concatenate([dataset.crops[i][inner, inner] for i in references], axis=2)
+    beside = np.concatenate([dataset.crops[i][INNER, INNER] for i in references], axis=2)
     gates = gate(dataset.audio_S)
     return {
-        "unet_encoder.onnx": {
-            "target_BHWC": np.ascontiguousarray(dataset.crops[frames][:, inner, inner]),
-            "references_BHWC": np.repeat(beside[None], len(frames), 0),
+        UNET_ENCODER_FILE: {
+            TARGET: np.ascontiguousarray(dataset.crops[frames][:, INNER, INNER]),
+            REFERENCES: np.repeat(beside[None], len(frames), 0),
         },
-        "audio_encoder.onnx": {
-            "pcm_BS": np.concatenate([window_pcm(dataset.audio_S, int(i), 1, window_samples(kind)) for i in frames]),
-            "gate_B": gates[np.minimum(frames, len(gates) - 1)],
+        AUDIO_ENCODER_FILE: {
+            PCM: np.concatenate([window_pcm(dataset.audio_S, int(i), 1, window_samples(kind)) for i in frames]),
+            GATE: gates[np.minimum(frames, len(gates) - 1)],
         },
     }
 

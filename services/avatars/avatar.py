@@ -73,9 +73,18 @@ def open_avatar(avatars_dir: Path, name: str) -> Avatar:
     if not folder.is_dir():
         known = ", ".join(_folder_names(avatars_dir)) or "none yet"
         raise AvatarNotFoundError(f"no avatar {name!r} in {avatars_dir} (there: {known}); train one, or choose another")
+    return open_folder(folder, name)
+
+
+def open_folder(folder: Path, name: str | None = None) -> Avatar:
+    """Open an avatar wherever it lies, and check every file of it; while it is packaged its folder has another name.
+
+    Raises:
+        BrokenAvatarError: a file is missing, damaged, or of another version or recipe.
+    """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    return Avatar(name, folder, manifest, **_load_track(folder / TRACK_FILE, manifest.frames))
+    return Avatar(name or manifest.name, folder, manifest, **_load_track(folder / TRACK_FILE, manifest.frames))
 
 
 def _load_track(path: Path, frames: int) -> dict[str, NDArray]:  # type: ignore[type-arg]
