@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.face_networks import compile_network, read_network
+from data_prep.face_networks import open_network
 
 _OVERLAP: Final = 0.3  # intersection over union of boxes that mean the same face
 
@@ -49,7 +49,7 @@ class BoxFinder:
 
     def __init__(self, grid: Grid) -> None:
         self._side, self._confidence = grid.input_px, grid.confidence
-        self._network = compile_network(read_network(grid.network))
+        self._network = open_network(grid.network)
         self._places_A2 = _places(grid)
 
     def find(self, picture_rgb_HWC: NDArray[np.uint8]) -> Faces:
@@ -69,7 +69,8 @@ class BoxFinder:
         return Faces(points_F82[:, :2].reshape(-1, 4), points_F82[:, 2:4])
 
     def _ask(self, square_HWC: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        outputs: dict[int, Any] = {value.shape[-1]: value[0] for value in self._network(square_HWC[None]).values()}
+        values = self._network.infer([square_HWC[None]]).values()
+        outputs: dict[int, Any] = {value.shape[-1]: value[0] for value in values}
         return outputs[16], 1 / (1 + np.exp(-np.clip(outputs[1][:, 0], -80, 80)))
 
 

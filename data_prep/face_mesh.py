@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from data_prep.attention_mesh import LEFT_EYE, LIPS, RIGHT_EYE, read_attention_mesh
 from data_prep.face_boxes import FULL_RANGE, SHORT_RANGE, BoxFinder
-from data_prep.face_networks import compile_network, network_path
+from data_prep.face_networks import open_network
 
 MESH_POINTS: Final = 468  # the skin; 468 .. 477 are the irises
 LANDMARKS: Final = 478
 _DETECTOR_PX: Final = 384  # longer side of the picture the detector gets; its network sees 192
-_MESH_CONFIDENCE: Final = 0.5
+_LEAST_FLAG: Final = 0.0  # before the sigmoid, so a half: less is no face
 _MESH: Final = "face_landmark/face_landmark_with_attention.tflite"
 _MESH_PX: Final = 192
 _MARGIN: Final = 1.5  # side of the mesh's square in sizes of the face
@@ -56,7 +56,7 @@ class FaceDetector:
         return np.asarray(boxes_F4[np.argsort(-area_F, kind="stable")] * to_frame, np.float32)
 
     def close(self) -> None:
-        """Free the network."""
+        """Free its memory; the network itself stays for the next one."""
         del self._finder
 
 
@@ -65,7 +65,7 @@ class FaceMesh:
 
     def __init__(self) -> None:
         self._finder = BoxFinder(SHORT_RANGE)
-        self._network = compile_network(read_attention_mesh(network_path(_MESH)))
+        self._network = open_network(_MESH, read_attention_mesh)
         self._square: NDArray[np.float64] | None = None
 
     def restart(self) -> None:
@@ -85,7 +85,7 @@ class FaceMesh:
         return points.astype(np.float32) - np.float32(0.5)
 
     def close(self) -> None:
-        """Free the networks."""
+        """Free its memory; the networks themselves stay for the next one."""
         del self._finder, self._network
 
     def _search(self, picture_rgb_HWC: NDArray[np.uint8]) -> NDArray[np.float64] | None:
@@ -106,9 +106,9 @@ class FaceMesh:
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        result = self._network(np.asarray(seen, np.float32)[None] / np.float32(255))
+        result = self._network.infer([np.asarray(seen, np.float32)[None] / np.float32(255)])
         outputs: dict[str, Any] = {name: value.ravel() for key, value in result.items() for name in key.names}
-        if 1 / (1 + np.exp(-float(outputs["conv_faceflag"][0]))) <= _MESH_CONFIDENCE:
+        if outputs["conv_faceflag"][0] <= _LEAST_FLAG:
             return None
         points = np.zeros((LANDMARKS, 2))
         points[:MESH_POINTS] = outputs["output_mesh_identity"].reshape(-1, 3)[:, :2]

@@ -130,9 +130,9 @@ def _track(video: Path, most_frames: int = 1000):  # type: ignore[no-untyped-def
             while frame.time is not None and frame.time >= due - 0.02:  # nearest picture for every 40 ms
                 due += 0.04
                 height = 512
-                picture = frame.to_ndarray(format="rgb24")
-                width = round(picture.shape[1] * height / picture.shape[0])
-                picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+                width = round(frame.width * height / frame.height)
+                filmed = frame.to_ndarray(format="rgb24")
+                picture = np.asarray(cv2.resize(filmed, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
                 grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
                 thumbnails.append(cv2.resize(grey, (64 * width // height, 64), interpolation=cv2.INTER_AREA))
                 found = tracker.track(picture)
