@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.face_mesh import LANDMARKS, quiet_stderr
+from data_prep.face_mesh import LANDMARKS
 from data_prep.landmarks import FaceTracker
 from recipe.mask_328 import alpha_bounds
 from recipe.paste import paste_patch, plan_paste
@@ -48,12 +48,11 @@ def pasted_frames(
 
 def find_landmarks(frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """Landmarks (T, 478, 2) in frame px of one followed face; NaN where it was not found."""
-    with quiet_stderr():  # the mesh writes warnings from its threads at any time
-        tracker = FaceTracker()
-        try:
-            found = [tracker.track(frame) for frame in frames]
-        finally:
-            tracker.close()
+    tracker = FaceTracker()
+    try:
+        found = [tracker.track(frame) for frame in frames]
+    finally:
+        tracker.close()
     missing = np.full((LANDMARKS, 2), np.nan, np.float32)
     return np.stack([missing if points is None else points for points in found]).astype(np.float32)
 

@@ -40,7 +40,7 @@ find_python() {
         supported "$candidate" && return
     done
     fail "no Python 3.11 or 3.12 was found (python3 here is: $(python3 --version 2>&1 || echo missing))." \
-        "mediapipe, which finds the face, has no package for Python 3.13 and newer." \
+        "mediapipe, whose networks find the face, has no package for Python 3.13 and newer." \
         "Debian 12 and Ubuntu 24.04 bring a supported one: apt-get install python3." \
         "Elsewhere (Debian 13, Ubuntu 25) get 3.12 from pyenv, conda or 'uv python install 3.12', then run" \
         "    AVATAR328_PYTHON=/path/to/python3.12 bash scripts/setup.sh"

@@ -28,8 +28,6 @@ from tests.evaluation_material import Parrot, write_small_dataset
 from tests.metrics_material import DATA
 from tests.toy_avatar import build_toy_avatar
 
-pytestmark = pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
-
 RECORDED, HELD_OUT = 400, (400, 500)  # frames to learn from; frames of the set
 
 

@@ -29,9 +29,6 @@ from tests.evaluation_material import COUNT, FIRST, TEST, LipReader, Parrot, Sta
 from tests.metrics_material import DATA
 from tests.toy_avatar import build_toy_avatar
 
-# mediapipe 0.10.21 with the protobuf it is overridden to; preparation is affected alike.
-pytestmark = pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:

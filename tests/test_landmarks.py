@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_prep.face_mesh import quiet_stderr
 from data_prep.landmarks import LEAVES_FRAME, NO_FACE, TOO_SMALL, follow_face
 from data_prep.pose import head_pose
 from data_prep.video import iter_rgb
@@ -108,16 +106,6 @@ def test_a_cut_does_not_drag_the_old_place_along(frames: list[NDArray[np.uint8]]
     joined = follow_face([place(f, 0) for f in frames[:10]] + [place(f, 388) for f in frames[10:20]])
     alone = follow_face(place(f, 388) for f in frames[10:20])
     np.testing.assert_allclose(joined.landmarks_TK2[10:], alone.landmarks_TK2, atol=1.0)
-
-
-def test_stderr_is_held_back_and_shown_when_the_block_fails(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet_stderr():
-        os.write(2, b"chatter")
-    assert capfd.readouterr().err == ""
-    with pytest.raises(RuntimeError), quiet_stderr():
-        os.write(2, b"the real reason")
-        raise RuntimeError
-    assert capfd.readouterr().err == "the real reason"
 
 
 def test_tracking_says_nothing_on_stderr(frames: list[NDArray[np.uint8]], capfd: pytest.CaptureFixture[str]) -> None:
