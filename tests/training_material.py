@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data_prep.dataset_328 import Dataset328
 from models.audio_encoder import AudioEncoder
 from models.syncnet_328 import SyncNet, SyncNetConfig
+from recipe.mouth import LIPS
 from recipe.recipe_328 import CROP_PX, SAMPLES_PER_FRAME, recipe
 from training.sound import TrainingSound
 from training.syncnet_stage import SyncModel
@@ -51,8 +52,8 @@ def drawn_dataset(frames: int = FRAMES, clips: list[tuple[int, int]] | None = No
         landmarks[:, index] = np.stack([LIPS_X + side + tilt, np.full(frames, LIPS_Y)], 1)
     landmarks[:, 0] = np.stack([LIPS_X + tilt, np.full(frames, LIPS_Y - 8)], 1)
     landmarks[:, 17] = np.stack([LIPS_X + tilt, LIPS_Y + 12 + 24 * level], 1)
-    lips = [13, 14, 37, 39, 40, 84, 91, 146, 181, 185, 267, 269, 270, 314, 321, 375, 405, 409]
-    landmarks[:, lips] = np.stack([LIPS_X + tilt, np.full(frames, LIPS_Y)], 1)[:, None]
+    others = [index for index in LIPS if index not in (0, 17, 61, 291)]
+    landmarks[:, others] = np.stack([LIPS_X + tilt, np.full(frames, LIPS_Y)], 1)[:, None]
     manifest = {"name": "drawn", "recipe": recipe(), "source": {"sha256": "0" * 64}, "audio_model": ""}
     test = (frames - 50, frames)
     return Dataset328(
