@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, get_args
+from typing import Final
 
 import av
 import configargparse
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.options import RUNTIMES
 from recipe.avatar_format import FRAMES_FILE, TRACK_FILE, seal_avatar
 from recipe.colour import decode_rgb, encode_rgb
 from recipe.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ
@@ -35,27 +36,6 @@ MIB: Final = 1 << 20
 FEATURES_BYTES: Final = 512 * MIB  # the product's own defaults
 TEMPLATE_BYTES: Final = 256 * MIB
 JPEG_QUALITY: Final = 85
-RUNTIMES: Final[tuple[RuntimeName, ...]] = get_args(RuntimeName)
-
-
-def base_parser(description: str, runtime: bool = True) -> configargparse.ArgParser:
-    """The options that every command has."""
-    parser = configargparse.ArgParser(description=description)
-    parser.add("--name", required=True, help="the avatar")
-    parser.add("--avatars_dir", type=Path, default=Path("avatars"))
-    parser.add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
-    parser.add("--size", type=_size, help="WIDTHxHEIGHT of the output, e.g. 720x720; the avatar's own by default")
-    parser.add("--json", type=Path, help="write the numbers here as well")
-    if runtime:
-        parser.add("--runtime", default="auto", choices=RUNTIMES)
-    return parser
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal()) or int(width) % 2 or int(height) % 2:
-        raise ValueError(f"{text!r} is not WIDTHxHEIGHT in even numbers of pixels")
-    return int(width), int(height)
 
 
 def threads_of(options: configargparse.Namespace) -> int:

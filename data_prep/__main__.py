@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import configargparse
 
-from data_prep.dataset_328 import MANIFEST, REPORT, read_manifest
 from data_prep.errors import PreparationError
-from data_prep.prepare import prepare
-from data_prep.publishing import AudioChoice
-from data_prep.request import resolve
 from recipe.errors import UserError
 from recipe.files import sha256
+from recipe.places import at_home
 from recipe.recipe_328 import AUDIO_FEATURES
+
+if TYPE_CHECKING:
+    from data_prep.publishing import AudioChoice
 
 log = logging.getLogger("data_prep")
 
@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 a mistake that the message explains, 130 interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
+    from data_prep.prepare import prepare
+    from data_prep.request import resolve
+
     try:
         request = resolve(options.name_or_video, options.name, Path(options.dataset_dir))
         changed = prepare(request, audio_choice(options.audio_features, options.audio_model))
@@ -46,6 +49,8 @@ def audio_choice(features: str, model: str | None) -> AudioChoice:
     Raises:
         PreparationError: they do not fit together, or the folder holds no model.
     """
+    from data_prep.publishing import AudioChoice
+
     if features == "mel":
         if model:
             raise PreparationError("--audio_model belongs to hubert, wav2vec2 or whisper: mel features need no model")
@@ -71,7 +76,9 @@ def _parser() -> configargparse.ArgParser:
     parser.add_argument("--config", is_config_file=True, help="a file with options, one 'name: value' per line")
     parser.add_argument("name_or_video", help="a dataset's name (recording at dataset/NAME/NAME.*), or a video file")
     parser.add_argument("--name", help="the dataset's name; by default that of the video")
-    parser.add_argument("--dataset_dir", default="dataset", help="where datasets lie (default: %(default)s)")
+    parser.add_argument(
+        "--dataset_dir", default=str(at_home("dataset")), help="where datasets lie (default: %(default)s)"
+    )
     parser.add_argument(
         "--audio_features",
         choices=AUDIO_FEATURES,
@@ -83,6 +90,8 @@ def _parser() -> configargparse.ArgParser:
 
 
 def _summary(folder: Path, changed: bool) -> None:
+    from data_prep.dataset_328 import MANIFEST, REPORT, read_manifest
+
     manifest = read_manifest(folder)
     assert manifest is not None, f"{folder / MANIFEST} was just written"
     if not changed:

@@ -8,8 +8,7 @@ like silence.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, fftconvolve, sosfilt
 
 from presenter import video
+from presenter.driving_sets import CLEAN, SETS
 from presenter.recording import Recording, Settings
 from presenter.speech import SAMPLE_RATE_HZ, Phone, speaker
 from presenter.timeline import FPS, Timeline, read_sentences, speak_text
@@ -24,44 +24,6 @@ from presenter.timeline import FPS, Timeline, read_sentences, speak_text
 TEXT = Path(__file__).parent / "heldout.txt"
 DURATION_S = 20.0
 SILENCE_S = 1.0
-
-
-@dataclass(frozen=True)
-class DrivingSet:
-    """How a set is made: spoken by a voice, a worse copy of the set `same_voice`, or a sound without speech."""
-
-    voice: str = ""
-    rate: float = 1.0
-    damage: str = ""
-    sound: str = ""
-
-    @property
-    def frames_of(self) -> str:
-        """The set whose frames this one shows; empty if it has its own."""
-        if self.damage:
-            return CLEAN
-        return "" if self.sound in ("", SILENCE) else SILENCE
-
-
-CLEAN, SILENCE = "same_voice", "silence"
-SETS: Mapping[str, DrivingSet] = {
-    "same_voice": DrivingSet("flite:slt"),
-    "faster": DrivingSet("flite:slt", rate=1.3),
-    "slower": DrivingSet("flite:slt", rate=0.75),
-    "voice_rms": DrivingSet("flite:rms"),
-    "voice_awb": DrivingSet("flite:awb"),
-    "voice_kal16": DrivingSet("flite:kal16"),
-    "voice_en_us": DrivingSet("espeak:en-us"),
-    "voice_en_gb": DrivingSet("espeak:en"),
-    "voice_en_us_f3": DrivingSet("espeak:en-us+f3"),
-    "voice_scotland": DrivingSet("espeak:en-gb-scotland"),
-    "noisy": DrivingSet(damage="noise"),
-    "reverberant": DrivingSet(damage="reverb"),
-    SILENCE: DrivingSet(sound=SILENCE),
-    "humming": DrivingSet(sound="humming"),
-    "breath": DrivingSet(sound="breath"),
-    "music": DrivingSet(sound="music"),
-}
 
 
 def timeline_of(name: str, seed: int) -> Timeline:

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from presenter.defaults import END_SILENCE_S
 from presenter.speech import SAMPLE_RATE_HZ, Phone, Speech
 
 FPS = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FPS
-END_SILENCE_S = 8.0
-TEXT = Path(__file__).parent / "text.txt"
 _PAUSE_S = (0.25, 0.70)  # between sentences
 _PARAGRAPH_PAUSE_S = (0.9, 2.2)
 _PEAK = 0.7

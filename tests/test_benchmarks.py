@@ -18,6 +18,10 @@ from benchmarks import first_frame, growth, peer, per_frame, service
 from benchmarks.lateness import Listener
 from benchmarks.macs import count_gmac
 from benchmarks.material import write_scaled_avatar
+from benchmarks.measures import first_frame, service
+from benchmarks.measures.first_frame import summarise_imports
+from benchmarks.measures.growth import resident_mb
+from benchmarks.measures.service import Client, side_by_side_tables, text_of
 from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
 from recipe.recipe_328 import CROP_PX
 from services.avatars.avatar import open_avatar
@@ -158,8 +162,8 @@ def test_a_server_that_stutters_is_found_out() -> None:
         thread = threading.Thread(target=http.serve_forever)
         thread.start()
         try:
-            client = service.Client(f"http://127.0.0.1:{http.server_address[1]}", os.getpid())
-            heard, needed = service.side_by_side_tables(client, [1, 2], 10, 60)
+            client = Client(f"http://127.0.0.1:{http.server_address[1]}", os.getpid())
+            heard, needed = side_by_side_tables(client, [1, 2], 10, 60)
         finally:
             http.shutdown()
             thread.join()
@@ -178,21 +182,21 @@ def test_a_server_that_stutters_is_found_out() -> None:
         assert cost["all fps"] < 20 * cost["streams"]
         if Path("/proc/self/stat").exists():
             assert cost["CPU s per speech s"] >= 0
-            assert cost["peak MB so far"] >= growth.resident_mb() * 0.5
+            assert cost["peak MB so far"] >= resident_mb() * 0.5
 
 
 def test_what_the_system_does_not_say_is_not_known() -> None:
-    gone = service.Client("http://127.0.0.1:9", pid=2**22 + 1)  # above the highest number of a process
+    gone = Client("http://127.0.0.1:9", pid=2**22 + 1)  # above the highest number of a process
     assert gone.processor_s() is None
     assert gone.peak_mb() is None
 
 
 def test_texts_of_the_service_benchmark_are_not_remembered() -> None:
-    text = service.text_of(25, 100)
+    text = text_of(25, 100)
     assert text.split()[9:20:10] == ["100.", "101."]
     assert len(text.split()) == 25
     assert text.endswith(" jumps.")
-    sentences = {sentence for number in (100, 200, 1000) for sentence in service.text_of(100, number).split(".")}
+    sentences = {sentence for number in (100, 200, 1000) for sentence in text_of(100, number).split(".")}
     assert len(sentences) == 30 + 1  # none twice; the empty one after the last full stop
 
 
@@ -223,4 +227,4 @@ import time:       300 |        300 |   numpy.core
 import time:       100 |        400 | numpy
 import time:      2000 |       2000 | cv2
 """
-    assert first_frame.summarise_imports(log) == ([("cv2", 2.0, 1), ("numpy", 0.4, 2)], 2.4, 3)
+    assert summarise_imports(log) == ([("cv2", 2.0, 1), ("numpy", 0.4, 2)], 2.4, 3)

@@ -13,8 +13,9 @@ import soundfile
 pytest.importorskip("PIL", reason="the presenter needs the dependency group `presenter`")
 
 from presenter import coarticulation as co
+from presenter.defaults import TEXT
 from presenter.speech import SAMPLE_RATE_HZ, Phone, Speech, SpeechError, read_speech, speaker
-from presenter.timeline import TEXT, around_speech, read_sentences, speak_text
+from presenter.timeline import around_speech, read_sentences, speak_text
 from presenter.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, UnknownPhoneError, shapes_of_phone
 
 

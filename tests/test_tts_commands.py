@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from services.speech.__main__ import main, write_speech
+from services.speech.__main__ import main
+from services.speech.commands import write_speech
 from services.types import AudioChunk
 from tests.piper_voice import write_piper_voice
 

@@ -1,0 +1,1 @@
+"""What the benchmarks measure; the commands beside this folder read the options."""

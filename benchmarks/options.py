@@ -1,0 +1,33 @@
+"""The options that every benchmark has; light, so that a command answers `--help` at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, get_args
+
+import configargparse
+
+from recipe.places import at_home
+from services.runtimes.names import RuntimeName
+
+RUNTIMES: Final[tuple[RuntimeName, ...]] = get_args(RuntimeName)
+
+
+def base_parser(description: str, runtime: bool = True) -> configargparse.ArgParser:
+    """The options that every command has."""
+    parser = configargparse.ArgParser(description=description)
+    parser.add("--name", required=True, help="the avatar")
+    parser.add("--avatars_dir", type=Path, default=at_home("avatars"))
+    parser.add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
+    parser.add("--size", type=_size, help="WIDTHxHEIGHT of the output, e.g. 720x720; the avatar's own by default")
+    parser.add("--json", type=Path, help="write the numbers here as well")
+    if runtime:
+        parser.add("--runtime", default="auto", choices=RUNTIMES)
+    return parser
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()) or int(width) % 2 or int(height) % 2:
+        raise ValueError(f"{text!r} is not WIDTHxHEIGHT in even numbers of pixels")
+    return int(width), int(height)
