@@ -18,7 +18,6 @@ from benchmarks import first_frame, growth, peer, per_frame, service
 from benchmarks.lateness import Listener
 from benchmarks.macs import count_gmac
 from benchmarks.material import write_scaled_avatar
-from benchmarks.measures import first_frame, service
 from benchmarks.measures.first_frame import summarise_imports
 from benchmarks.measures.growth import resident_mb
 from benchmarks.measures.service import Client, side_by_side_tables, text_of
