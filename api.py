@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import ipaddress
 import logging
 import sys
@@ -149,6 +150,9 @@ def _options(settings: Settings, public: bool) -> ServerOptions:
 
 
 def _version() -> str:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("avatar328")
+    # A checkout runs from its folder and is not installed.
     return str(tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
