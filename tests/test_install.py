@@ -215,7 +215,7 @@ def test_an_installed_server_finds_its_page_and_its_version(wheel: Path, tmp_pat
     program = """
 import api
 from fastapi.testclient import TestClient
-client = TestClient(api.create_app())  # not entered: nothing is loaded
+client = TestClient(api.create_app(), base_url="http://localhost")  # not entered: nothing is loaded
 print(api.__file__, client.app.version, "<html" in client.get("/").text, client.get("/static/app.js").status_code)
 """
     ran = subprocess.run(
