@@ -60,7 +60,7 @@ find_python() {
         supported "$AVATAR328_PYTHON" || fail "AVATAR328_PYTHON=$AVATAR328_PYTHON is not a working Python 3.11 to 3.$newest_minor."
         return
     fi
-    for candidate in .venv/bin/python python3 /usr/bin/python3 python3.12 python3.11; do
+    for candidate in .venv/bin/python python3 /usr/bin/python3 python3.12 python3.11 python3.13; do
         supported "$candidate" && return
     done
     fail "no Python 3.11 to 3.$newest_minor was found (python3 here is: $(python3 --version 2>&1 || echo missing))." \
