@@ -186,6 +186,7 @@ if has_gpu; then
     wanted+=(--extra serve-gpu)
     [[ $mode != serve ]] || needed_gb=4
 elif [[ $mode == everything ]]; then
+    needed_gb=7
     cpu_torch=("torch-$(locked_version torch)" "torchvision-$(locked_version torchvision)")
     if installed "${cpu_torch[0]}+cpu" && installed "${cpu_torch[1]}+cpu"; then
         skip_torch
@@ -200,12 +201,11 @@ for extra in ${AVATAR328_EXTRAS:-}; do
     wanted+=(--extra "$extra")
 done
 
-if [[ -d .venv ]]; then
-    if [[ -z $look_for_cpu_torch ]] && sync_packages --check --quiet 2>/dev/null; then
-        say "everything is in place"
-        exit 0
-    fi
-else
+if [[ -d .venv && -z $look_for_cpu_torch ]] && sync_packages --check --quiet 2>/dev/null; then
+    say "everything is in place"
+    exit 0
+fi
+if [[ ! -d .venv ]] || { [[ $mode == everything ]] && ! installed 'torch-*'; }; then # else little is renewed
     free_gb=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1024 / 1024))
     ((free_gb >= needed_gb)) || fail "only $free_gb GB are free here; the Python packages may need $needed_gb GB."
     say "installing the Python packages into .venv (up to $needed_gb GB; the first time this takes a while)"

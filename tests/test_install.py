@@ -23,7 +23,7 @@ PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_tex
 LOCK: dict[str, Any] = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 # Folders of the repository that are not part of the product.
-OUTSIDE = {"tests", "docs", "scripts", "avatars", "dataset", "artefacts", "result", "checkpoint", "build"}
+OUTSIDE = {"tests", "docs", "scripts", "avatars", "dataset", "artefacts", "result", "checkpoint", "build", "dist"}
 # Distributions whose import has another name.
 IMPORTED_AS = {
     "opencv-python": "cv2",
