@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 readonly TEXT=${1:-"Good morning. I am made of numbers: nobody was filmed for this, and nobody ever said it."}
 
-bash scripts/setup.sh
+bash scripts/setup.sh --serve # an environment for training stays one
 .venv/bin/python inference_328.py --name demo --text "$TEXT" --out result/demo.mp4
 
 cat <<'NEXT'

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from data_prep.av_offset import MAX_LAG, AvOffset
 from recipe.recipe_328 import FPS, SAMPLES_PER_FRAME
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _INK: Final = "#7f8081"  # stands for the page's own text colour
 BLUE, ORANGE, GREEN, RED, VIOLET = "#3e8ef7", "#f08c2e", "#2fa36b", "#e5484d", "#9a6bff"
@@ -101,6 +101,9 @@ def offset_curve(av_offset: AvOffset) -> str:
 
 
 def _figure(height_in: float, width_in: float = _WIDTH_IN, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure  # here: it takes 1.5 s, and only a report that is written needs it
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     figure = Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(h_pad=0.02, hspace=0))
     figure.patch.set_alpha(0)
     panels = [figure.add_subplot(rows, 1, row + 1) for row in range(rows)]
@@ -125,6 +128,8 @@ def _svg(figure: Figure, span_s: tuple[float, float] | None = None) -> str:
     for axes in figure.axes if span_s else []:
         axes.set_xlim(span_s)
         axes.xaxis.set_major_formatter("{x:g} s")
+    import matplotlib
+
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "path.simplify_threshold": 0.3}):
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

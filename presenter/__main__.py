@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"presenter: the package {error.name} is missing, which only the presenter needs: "
-            "run 'bash scripts/setup.sh --lab'\n"
+            "run 'AVATAR328_EXTRAS=lab bash scripts/setup.sh'\n"
         )
         return 2
     return run(arguments)

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from recipe.sound import from_pcm16
 
@@ -80,6 +79,8 @@ def speaker(voice: str, rate: float = 1.0) -> Callable[[str], Speech]:
 def _resampled(pcm: NDArray[np.float32], rate_hz: int) -> NDArray[np.float32]:
     if rate_hz == SAMPLE_RATE_HZ:
         return pcm
+    from scipy.signal import resample_poly  # here: it takes 2 s, and flite's slt needs none
+
     common = gcd(rate_hz, SAMPLE_RATE_HZ)
     return np.asarray(resample_poly(pcm, SAMPLE_RATE_HZ // common, rate_hz // common), np.float32)
 

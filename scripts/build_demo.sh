@@ -15,7 +15,7 @@ export AVATAR328_TEMPLATE_S=8 # the avatar is committed: a short template keeps 
 export AVATAR328_LICENCE="CC0 1.0; depicts no real person; see NOTICE"
 readonly HELD_OUT=artefacts/heldout
 
-AVATAR328_GROUPS=presenter bash scripts/setup.sh
+AVATAR328_EXTRAS=lab bash scripts/setup.sh
 PYTHON=.venv/bin/python
 mkdir -p dataset/demo
 [[ -f dataset/demo/demo.mp4 ]] ||

@@ -8,7 +8,6 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from data_prep.av_offset import MAX_LAG, AvOffset, estimate_av_offset
 from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
@@ -33,6 +32,8 @@ def _noise(frames: int, seed: int) -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def talker() -> Scene:
     """Half a minute of made-up speech: a buzz whose loudness and first resonance follow the mouth."""
+    from scipy.signal import lfilter
+
     rng = np.random.default_rng(5)
     frames = 750
     slow = np.convolve(rng.normal(0, 1, frames + 40), np.hanning(7), "same")[20:-20]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from torchvision.models.vgg import cfgs, make_layers
 
 from tests.training_material import drawn_face
 from training.losses import box_weight, gradient_l1, laplacian_variance, ms_ssim, ssim, temporal_l1, weighted_l1
@@ -85,6 +84,8 @@ def test_temporal_term_sees_flicker_and_frozen_lips_but_no_constant_shade() -> N
 
 def test_perceptual_distance_uses_the_weights_on_disk(tmp_path: Path, face: torch.Tensor) -> None:
     torch.manual_seed(0)
+    from torchvision.models.vgg import cfgs, make_layers
+
     weights = {f"features.{k}": v for k, v in make_layers(cfgs["E"]).state_dict().items()}
     torch.save(weights, tmp_path / "vgg19-test.pth")
     perceptual = Perceptual(tmp_path / "vgg19-test.pth")

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-pytest.importorskip("moderngl", reason="the presenter needs the dependency group `presenter`")
+pytest.importorskip("moderngl", reason="the presenter needs the extra `lab`")
 
 from presenter import assets
 from presenter import recording as recording_module

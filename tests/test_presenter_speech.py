@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-pytest.importorskip("PIL", reason="the presenter needs the dependency group `presenter`")
+pytest.importorskip("PIL", reason="the presenter needs the extra `lab`")
 
 from presenter import coarticulation as co
 from presenter.defaults import TEXT

@@ -88,7 +88,8 @@ def test_the_overridden_packages_stayed_away() -> None:
 def test_every_dependency_is_pinned_in_the_lock() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     lock = tomllib.loads((REPOSITORY / "uv.lock").read_text(encoding="utf-8"))
-    listed = [*project["project"]["dependencies"], *itertools.chain(*project["dependency-groups"].values())]
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    listed = [*itertools.chain(*extras.values(), *groups.values())]
     wanted = {re.split(r"[\[<>=; ]", entry)[0].lower() for entry in listed}
     assert wanted - {package["name"] for package in lock["package"]} == set()
 

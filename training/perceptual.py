@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.vgg import cfgs, make_layers
 
 _TAPS = (3, 8, 17, 26)  # relu1_2, relu2_2, relu3_4, relu4_4
 FILE_PATTERN = "vgg19-*.pth"
@@ -33,6 +32,8 @@ class Perceptual(nn.Module):
         Raises:
             ValueError: the file is something else.
         """
+        from torchvision.models.vgg import cfgs, make_layers  # here: 6 s, and most trainings have no such weights
+
         super().__init__()
         layers = make_layers(cfgs["E"])
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import logging
 import tomllib
 from collections.abc import AsyncIterator
@@ -87,6 +88,9 @@ def _page() -> FileResponse:
 
 
 def _version() -> str:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("avatar328")
+    # A checkout runs from its folder and is not installed.
     return str(tomllib.loads((_CODE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
