@@ -34,7 +34,7 @@ IMPORTED_AS = {
     "tensorboardx": "tensorboardX",
 }
 # Imported inside functions that serving on a CPU never calls: the extra whose uses call them.
-CALLED_ELSEWHERE = {"onnx": "serve-gpu", "scipy": "train"}
+CALLED_ELSEWHERE = {"onnx": "serve-gpu"}
 # Declared, and imported by nothing of ours.
 IMPORTED_BY_OTHERS = {
     "python-multipart": "fastapi, for forms and uploads",
