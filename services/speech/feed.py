@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import av
 import numpy as np
@@ -30,6 +31,8 @@ from numpy.typing import NDArray
 from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ
 from services.errors import SpeechError
 from services.types import AudioChunk, Voice
+
+_TELLING_CHARACTERS: Final = 40  # a short sentence says little about how fast the others will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class SpeechFeed:
         """
         if self._ended:
             return self.duration_s
-        if self._spoken_characters:
+        if self._spoken_characters >= _TELLING_CHARACTERS:
             characters_per_s = self._spoken_characters / self._spoken_s
         return characters / characters_per_s
 
