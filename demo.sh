@@ -6,10 +6,19 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]##*/}"
+    exit 0
+fi
+if (($# > 1)) || [[ ${1:-} == -* ]]; then
+    echo "demo.sh: give one text in quotes, or nothing; see bash demo.sh --help" >&2
+    exit 2
+fi
+
 readonly TEXT=${1:-"Good morning. I am made of numbers: nobody was filmed for this, and nobody ever said it."}
 
 bash scripts/setup.sh --serve # an environment for training stays one
-.venv/bin/python inference_328.py --name demo --text "$TEXT" --out result/demo.mp4
+.venv/bin/python inference_328.py --name demo --text "$TEXT" --out result/demo.mp4 --overwrite
 
 cat <<'NEXT'
 
