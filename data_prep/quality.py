@@ -66,6 +66,7 @@ def judge(inputs: QualityInputs) -> QualityReport:
         picture.one_take(inputs),
         sound.level(inputs, heard),
         sound.noise(inputs, heard),
+        sound.room(inputs, heard),
         sound.second_voice(inputs, heard),
         sound.sync(inputs, heard),
         sound.mouth_variety(inputs, heard),

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from data_prep.av_offset import CLEAR_CONFIDENCE, LEAST_OFFSET
-from data_prep.quality_inputs import Finding, QualityInputs, graded
+from data_prep.quality_inputs import Finding, Level, QualityInputs, graded
+from data_prep.spectrum import mel_db, reverberation_s
 from recipe.recipe_328 import FPS, SAMPLES_PER_FRAME
 from recipe.voice_gate import gate
 
 _SILENCE_S: Final = 5.0
+_RINGING_S: Final = 0.75  # estimated: 0.3 to 0.6 in dry recordings, 0.65 to 0.85 for a true 0.7 s
 _SHUT_FRAMES: Final = 3 * FPS // 2  # no word keeps the lips shut for so long
 
 
@@ -29,6 +31,7 @@ class Listening:
     speech_T: NDArray[np.bool_]
     silent_T: NDArray[np.bool_]  # surely no speech; between the two lie the edges of words
     shut_T: NDArray[np.bool_]  # lips together, on frames with a good face
+    mel_DN: NDArray[np.float32]  # log-mel spectrogram, 10 ms a column
 
 
 def listen(inputs: QualityInputs) -> Listening:
@@ -39,7 +42,7 @@ def listen(inputs: QualityInputs) -> Listening:
     power = np.square(samples.reshape(frames, SAMPLES_PER_FRAME).astype(np.float64)).mean(1)
     gate_T = gate(samples)
     shut_T = inputs.valid_T & (inputs.opening_T < shut_below(inputs.opening_T, inputs.valid_T))
-    return Listening(10 * np.log10(power + 1e-9), gate_T >= 0.5, gate_T == 0, shut_T)
+    return Listening(10 * np.log10(power + 1e-9), gate_T >= 0.5, gate_T == 0, shut_T, mel_db(samples))
 
 
 def shut_below(opening_T: NDArray[np.float32], valid_T: NDArray[np.bool_]) -> float:
@@ -77,6 +80,17 @@ def noise(inputs: QualityInputs, heard: Listening) -> Finding:
     advice = "Record in a quiet room without music, fan or echo, with the microphone near."
     value = f"{distance_db:.0f} dB below the voice, {where}"
     return Finding("Background noise", rated, value, "" if rated == "ok" else advice)
+
+
+def room(inputs: QualityInputs, heard: Listening) -> Finding:
+    """An estimate that hears the voice's own fading too: only a room that clearly rings is named."""
+    seconds = reverberation_s(heard.mel_DN)
+    if seconds is None:
+        return Finding("Room", "ok", "too little speech, or too much noise, to hear the room")
+    value = f"sounds on for about {seconds:.1f} s"
+    advice = "Record in a furnished room (carpet, curtains, sofa), with the microphone near."
+    rated: Level = "warn" if seconds > _RINGING_S else "ok"
+    return Finding("Room", rated, value, "" if rated == "ok" else advice)
 
 
 def second_voice(inputs: QualityInputs, heard: Listening) -> Finding:

@@ -21,10 +21,11 @@ from data_prep import report_plots as plots
 from data_prep.av_offset import AvOffset
 from data_prep.quality import QualityReport
 from data_prep.quality_picture import HEAD_SPEED_CALM, LUMA_RANGE, SHARP_FROM, head_speed
+from data_prep.spectrum import mel_db
 from recipe.crop import INNER
 from recipe.files import written_aside
 from recipe.mask_328 import hidden_mask
-from recipe.recipe_328 import CROP_PX, FPS
+from recipe.recipe_328 import CROP_PX, FPS, SAMPLES_PER_FRAME
 
 _FULL_FRAME_PX: Final = 300  # long side in the contact sheet
 _CROP_SHOWN_PX: Final = 192
@@ -97,6 +98,9 @@ def _curves(
         "timeline": plots.timeline(frames, manifest["clips"], manifest["splits"], valid_T),
         "mouth": plots.mouth_and_sound(opening_T, valid_T, audio_S, (0, frames)),
         "detail": plots.mouth_and_sound(opening_T, valid_T, audio_S, detail),
+        "spectrum": plots.spectrum(
+            mel_db(audio_S[detail[0] * SAMPLES_PER_FRAME : detail[1] * SAMPLES_PER_FRAME]), detail
+        ),
         "direction": plots.direction(track["pose_T3"], valid_T),
         "speed": plots.over_time(speed, valid_T, "px per frame", plots.BLUE, [HEAD_SPEED_CALM]),
         "sharpness": plots.over_time(track["blur_T"], valid_T, "detail", plots.GREEN, [SHARP_FROM]),

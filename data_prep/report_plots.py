@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.av_offset import MAX_LAG, AvOffset
-from recipe.recipe_328 import FPS, SAMPLES_PER_FRAME
+from recipe.recipe_328 import FPS, MEL_FMAX_HZ, MEL_FMIN_HZ, SAMPLES_PER_FRAME
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ _INK: Final = "#7f8081"  # stands for the page's own text colour
 BLUE, ORANGE, GREEN, RED, VIOLET = "#3e8ef7", "#f08c2e", "#2fa36b", "#e5484d", "#9a6bff"
 _SPLIT_COLOURS: Final = {"train": BLUE, "val": ORANGE, "test": VIOLET}
 _WIDTH_IN: Final = 10.6
+_SHOWN_HZ: Final = (250.0, 1000.0, 4000.0)
 
 
 def timeline(
@@ -100,6 +101,31 @@ def offset_curve(av_offset: AvOffset) -> str:
     return _svg(figure)
 
 
+def spectrum(mel_DN: NDArray[Any], span: tuple[int, int]) -> str:
+    """Log-mel spectrogram of a range of frames: voices are stripes, noise is a haze, echo smears to the right.
+
+    Args:
+        mel_DN: dB, 10 ms a column, from `spectrum.mel_db`.
+        span: first and last frame.
+    """
+    figure, (axes,) = _figure(1.6)
+    axes.grid(False)
+    start_s, stop_s = span[0] / FPS, span[1] / FPS
+    extent = (start_s, stop_s, 0, len(mel_DN))
+    axes.imshow(mel_DN, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=-80, vmax=-15)
+    rows = _mel_rows(len(mel_DN), _SHOWN_HZ)
+    axes.set_yticks(rows, [f"{hz / 1000:g} kHz" for hz in _SHOWN_HZ])
+    return _svg(figure, (start_s, stop_s))
+
+
+def _mel_rows(bands: int, frequencies_hz: Sequence[float]) -> list[float]:
+    """Where frequencies lie among the recipe's mel bands."""
+    import librosa
+
+    low, high = librosa.hz_to_mel(MEL_FMIN_HZ), librosa.hz_to_mel(MEL_FMAX_HZ)
+    return [float((librosa.hz_to_mel(hz) - low) / (high - low) * bands) for hz in frequencies_hz]
+
+
 def _figure(height_in: float, width_in: float = _WIDTH_IN, rows: int = 1) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure  # here: it takes 1.5 s, and only a report that is written needs it
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -134,6 +160,7 @@ def _svg(figure: Figure, span_s: tuple[float, float] | None = None) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "path.simplify_threshold": 0.3}):
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = text.getvalue()
+    svg = svg.replace("base64,\n", "base64,")  # of an embedded picture: the newline is matplotlib's
     return svg[svg.index("<svg") :].replace(_INK, "currentColor")
 
 

@@ -35,7 +35,9 @@ _VIEW: Final = {"width": 1180, "height": 820}
 def animated(video: Path, out: Path) -> None:
     """A video as an animated WebP, small enough to be loaded with a page."""
     with av.open(str(video)) as reader, av.open(str(out), "w", format="webp", options={"loop": "0"}) as writer:
-        stream = writer.add_stream("libwebp_anim", rate=Fraction(25, _EVERY), options={"quality": "88", "compression_level": "6"})
+        stream = writer.add_stream(
+            "libwebp_anim", rate=Fraction(25, _EVERY), options={"quality": "88", "compression_level": "6"}
+        )
         stream.width = stream.height = _SIDE_PX
         stream.pix_fmt = "yuv420p"
         for number, frame in enumerate(reader.decode(video=0)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from data_prep.av_offset import AvOffset
 from data_prep.quality import Finding, QualityInputs, QualityReport, judge
+from data_prep.spectrum import mel_db, reverberation_s
 from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from recipe.sound import load_audio
 
 IN_SYNC = AvOffset(0, 8.0, False, [0.0] * 31, "in sync")
 
@@ -266,3 +269,20 @@ def test_json_is_what_the_manifest_promises(minute: QualityInputs) -> None:
         "advice": "It will do, but five minutes show many more mouth shapes.",
     }
     assert [Finding(**finding) for finding in stored["findings"]] == report.findings
+
+
+@pytest.mark.parametrize(("rt60_s", "rings"), [(0.2, False), (0.4, False), (1.2, True), (2.0, True)])
+def test_a_room_that_rings_is_heard(presenter_video: Path, rt60_s: float, rings: bool) -> None:
+    """Real speech in a room of noise that falls by 60 dB in a known time."""
+    dry_S = load_audio(presenter_video)
+    time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    tail = np.random.default_rng(0).standard_normal(SAMPLE_RATE_HZ) * 10 ** (-3 * time_s / rt60_s) * (time_s > 0.004)
+    tail *= np.sqrt(0.5 / np.square(tail).sum())
+    tail[0] = 1
+    found_s = reverberation_s(mel_db(np.convolve(dry_S, tail)[: len(dry_S)].astype(np.float32)))
+    assert found_s is not None and (found_s > 0.75) == rings
+    assert found_s == pytest.approx(rt60_s, rel=0.6)
+
+
+def test_without_speech_no_room_is_heard() -> None:
+    assert reverberation_s(mel_db(np.zeros(SAMPLE_RATE_HZ * 5, np.float32))) is None
