@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.audio_window import frame_count, window_start
-from recipe.paste import paste_patch, plan_paste
 from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
 from recipe.voice_gate import StreamingGate
 from services.avatars.template import TemplateWalk
@@ -173,13 +172,9 @@ def _embedded(
 def _drawn(
     session: SpeakingSession, embedded: Generator[tuple[list[SoundWindow], NDArray[np.float32]], None, None]
 ) -> Generator[VideoFrame, None, None]:
-    model = session.model
     with closing(embedded):
         for batch, embedding_BD in embedded:
             shown = session.walk.take(len(batch))
-            patches_BHWC = model.decode(model.encode_template(shown), embedding_BD)
-            for window, template_index, patch_HWC in zip(batch, shown, patches_BHWC, strict=True):
-                picture_HWC = model.template.frame(template_index)
-                plan = plan_paste(model.avatar.affine_T23[template_index], *picture_HWC.shape[:2])
-                paste_patch(picture_HWC, patch_HWC, plan)
-                yield VideoFrame(window.index, picture_HWC, window.own_pcm_S.copy(), template_index, window.gate)
+            pictures = session.model.draw(shown, embedding_BD)
+            for window, index, picture_HWC in zip(batch, shown, pictures, strict=True):
+                yield VideoFrame(window.index, picture_HWC, window.own_pcm_S.copy(), index, window.gate)

@@ -6,7 +6,7 @@ Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8)
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 
 from recipe.recipe_328 import FPS
 from services.avatars.avatar import Avatar
-
-# What the encoder knows of one template frame: graph output name -> (1, C, H, W).
-Features = Mapping[str, NDArray[np.float16]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,24 +36,14 @@ class VideoFrame:
         return self.index / FPS
 
 
-class Template(Protocol):
-    """The filmed frames an avatar is drawn on."""
-
-    def frame(self, index: int) -> NDArray[np.uint8]:
-        """A copy of template frame `index`, RGB, that the caller may draw on."""
-
-
 class AvatarModel(Protocol):
-    """An avatar ready to speak: its template and its three networks.
+    """An avatar ready to speak, of whatever kind: who streams, caches or measures does not know which.
 
     Every result depends on its own row alone, bit for bit, never on the batch it was computed in.
     """
 
     @property
     def avatar(self) -> Avatar: ...
-
-    @property
-    def template(self) -> Template: ...
 
     @property
     def batch_frames(self) -> int:
@@ -73,11 +60,8 @@ class AvatarModel(Protocol):
     def encode_audio(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
         """Audio windows (B, S) and their gates -> embeddings (B, D)."""
 
-    def encode_template(self, indices: Sequence[int]) -> list[Features]:
-        """Features of template frames, one mapping per index."""
-
-    def decode(self, features: Sequence[Features], embedding_BD: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Draw the patches (B, PATCH_HEIGHT_PX, INNER_PX, 4): RGB and straight alpha."""
+    def draw(self, indices: Sequence[int], embedding_BD: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
+        """Finished pictures (H, W, 3), RGB: the avatar in its state `indices[b]`, with the lips that `b` heard."""
 
 
 class ModelProvider(Protocol):

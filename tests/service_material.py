@@ -97,9 +97,9 @@ class Gated:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def decode(self, features: Any, embedding_BD: Any) -> np.ndarray:
+    def draw(self, indices: Any, embedding_BD: Any) -> Iterator[np.ndarray]:
         self._before_frame()
-        return self._inner.decode(features, embedding_BD)
+        return self._inner.draw(indices, embedding_BD)
 
 
 def settings_for(avatars_dir: Path, work_dir: Path, **sections: dict[str, Any]) -> Settings:

@@ -23,7 +23,7 @@ from services.avatars.loaded import LoadedAvatar
 from services.avatars.template import TemplateWalk
 from services.errors import TemplateRangeError
 from services.frame_generation_service import FrameGenerationService, HeardSound
-from services.types import Features, VideoFrame
+from services.types import VideoFrame
 from tests.toy_avatar import toy_avatars, toy_model, toy_services  # noqa: F401
 
 # ruff: noqa: F811
@@ -82,8 +82,7 @@ def test_frames_do_not_depend_on_how_many_are_computed_at_a_time(
     class Grouped:
         """The toy avatar on a machine that is handed several frames at a time."""
 
-        avatar, template = toy_model.avatar, toy_model.template
-        encode_audio, encode_template, decode = toy_model.encode_audio, toy_model.encode_template, toy_model.decode
+        avatar, encode_audio, draw = toy_model.avatar, toy_model.encode_audio, toy_model.draw
 
         def __init__(self) -> None:
             self.first_batch_frames, self.batch_frames = 1, batch_frames
@@ -204,15 +203,8 @@ def test_sound_of_another_form_is_refused(toy_model: LoadedAvatar, wrong: np.nda
         next(SERVICE.generate(toy_model, [wrong]))
 
 
-class BlankTemplate:
-    def frame(self, index: int) -> np.ndarray:
-        return np.zeros((2, 2, 3), np.uint8)
-
-
 class QuickModel:
     """Draws at once, so that minutes can be tested: everything else is the real code."""
-
-    template = BlankTemplate()
 
     def __init__(self, model: LoadedAvatar, first_batch_frames: int = 4, batch_frames: int = 4) -> None:
         self.avatar = model.avatar
@@ -223,11 +215,8 @@ class QuickModel:
         self.calls.append(len(pcm_BS))
         return gate_B[:, None]
 
-    def encode_template(self, indices: Sequence[int]) -> list[Features]:
-        return [{}] * len(indices)
-
-    def decode(self, features: Sequence[Features], embedding_BD: np.ndarray) -> np.ndarray:
-        return np.zeros((len(features), 192, 320, 4), np.uint8)
+    def draw(self, indices: Sequence[int], embedding_BD: np.ndarray) -> Iterator[np.ndarray]:
+        return (np.zeros((2, 2, 3), np.uint8) for _ in indices)
 
 
 @pytest.mark.parametrize(

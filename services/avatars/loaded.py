@@ -8,7 +8,7 @@ Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from recipe.avatar_format import FRAMES_FILE
 from recipe.crop import INNER, crop_face
+from recipe.paste import paste_patch, plan_paste
 from services.avatars.avatar import Avatar
 from services.avatars.byte_cache import ByteCache
 from services.avatars.networks import Networks
 from services.avatars.template import TemplateVideo
 from services.runtimes.runtime import Runtime
-from services.types import Features
+
+# What the encoder knows of one template frame: graph output name -> (1, C, H, W).
+Features = Mapping[str, NDArray[np.float16]]
 
 _WEIGHTS_FACTOR: Final = 2  # a session holds the file's weights and ONNX Runtime's re-ordered copy of them
 
@@ -65,6 +68,7 @@ class LoadedAvatar:
         return self._networks.embed(pcm_BS, gate_B)
 
     def encode_template(self, indices: Sequence[int]) -> list[Features]:
+        """Features of template frames, one mapping per index."""
         found = {index: self._features.get(index) for index in indices}
         missing = [index for index, features in found.items() if features is None]
         if missing:
@@ -76,7 +80,15 @@ class LoadedAvatar:
         return [features for index in indices if (features := found[index]) is not None]
 
     def decode(self, features: Sequence[Features], embedding_BD: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The patches (B, PATCH_HEIGHT_PX, INNER_PX, 4): RGB and straight alpha."""
         return self._networks.decode(features, embedding_BD)
+
+    def draw(self, indices: Sequence[int], embedding_BD: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
+        """Template frames with the patch that the sound asks for, one after the other."""
+        patches_BHWC = self.decode(self.encode_template(indices), embedding_BD)
+        for index, patch_HWC in zip(indices, patches_BHWC, strict=True):
+            picture_HWC = self.template.frame(index)
+            yield paste_patch(picture_HWC, patch_HWC, plan_paste(self.avatar.affine_T23[index], *picture_HWC.shape[:2]))
 
     def _warm_up(self) -> None:
         silence_BS = np.zeros((1, self._networks.hears_samples), np.float32)

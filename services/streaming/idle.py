@@ -13,7 +13,6 @@ from collections.abc import Generator, Iterable
 
 import numpy as np
 
-from recipe.paste import paste_patch, plan_paste
 from recipe.recipe_328 import window_samples
 from services.avatars.byte_cache import ByteCache
 from services.streaming.jpeg import encode_jpeg
@@ -48,10 +47,7 @@ class IdleFrames:
     def _draw(self, model: AvatarModel, index: int) -> bytes:
         silence_BS = np.zeros((1, window_samples(model.avatar.manifest.recipe["audio_features"])), np.float32)
         embedding_BD = model.encode_audio(silence_BS, np.zeros(1, np.float32))
-        patch_BHWC = model.decode(model.encode_template([index]), embedding_BD)
-        picture_HWC = model.template.frame(index)
-        plan = plan_paste(model.avatar.affine_T23[index], *picture_HWC.shape[:2])
-        paste_patch(picture_HWC, patch_BHWC[0], plan)
+        (picture_HWC,) = model.draw([index], embedding_BD)
         return encode_jpeg(picture_HWC, self._jpeg_quality)
 
 
