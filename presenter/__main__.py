@@ -9,7 +9,7 @@ from pathlib import Path
 
 from presenter.defaults import END_SILENCE_S, TEXT
 from presenter.driving_sets import SETS
-from presenter.visemes import SHAPES
+from recipe.articulation.visemes import SHAPES
 
 
 def _frame_range(text: str) -> tuple[int, int]:

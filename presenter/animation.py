@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from presenter.coarticulation import RATE_HZ, UNITS, mouth_track, segments_of
 from presenter.geometry import Float, smoothstep
 from presenter.head import Person
 from presenter.scene import Pose
-from presenter.speech import SAMPLE_RATE_HZ
 from presenter.timeline import FPS, Timeline
+from recipe.articulation.coarticulation import RATE_HZ, UNITS, mouth_track, segments_of
+from recipe.articulation.speakers import SAMPLE_RATE_HZ
 
 _SMILE = 0.13
 _LIDS_AT_REST = 0.07

@@ -14,9 +14,9 @@ from presenter.head import load_person
 from presenter.recording import OtherRecordingError, Recording, Settings
 from presenter.renderer import Renderer
 from presenter.scene import neutral_pose
-from presenter.speech import SpeechError, read_speech, speaker
 from presenter.timeline import around_speech, read_sentences, speak_text
-from presenter.visemes import SHAPES, UnknownPhoneError
+from recipe.articulation.speakers import SpeechError, read_speech, speaker
+from recipe.articulation.visemes import SHAPES, UnknownPhoneError
 
 RESTING_FACE = {"mouthSmileLeft": 0.13, "mouthSmileRight": 0.12, "eyeBlinkLeft": 0.07, "eyeBlinkRight": 0.07}
 _EXPECTED = (

@@ -31,7 +31,7 @@ from presenter.head import Person
 from presenter.keypoints import INNER_LIP_POINTS, find_key_points
 from presenter.lighting import Camera
 from presenter.timeline import FPS, Timeline
-from presenter.visemes import VISEMES, shapes_of_phone
+from recipe.articulation.visemes import VISEMES, shapes_of_phone
 from recipe.files import written_aside
 
 SCHEMA = "avatar328/presenter_ground_truth/1"

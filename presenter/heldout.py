@@ -18,8 +18,8 @@ from scipy.signal import butter, fftconvolve, sosfilt
 from presenter import video
 from presenter.driving_sets import CLEAN, SETS
 from presenter.recording import Recording, Settings
-from presenter.speech import SAMPLE_RATE_HZ, Phone, speaker
 from presenter.timeline import FPS, Timeline, read_sentences, speak_text
+from recipe.articulation.speakers import SAMPLE_RATE_HZ, Phone, speaker
 
 TEXT = Path(__file__).parent / "heldout.txt"
 DURATION_S = 20.0

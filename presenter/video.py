@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from presenter.speech import SAMPLE_RATE_HZ
 from presenter.timeline import FPS
+from recipe.articulation.speakers import SAMPLE_RATE_HZ
 from recipe.files import written_aside
 from recipe.sound import to_pcm16
 

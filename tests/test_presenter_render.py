@@ -23,11 +23,11 @@ from presenter.lighting import Camera
 from presenter.recording import OtherRecordingError, Recording, Settings
 from presenter.renderer import Renderer
 from presenter.scene import neutral_pose
-from presenter.speech import SAMPLE_RATE_HZ, Phone
 from presenter.subdivision import subdivide
 from presenter.teeth import build_teeth
 from presenter.timeline import Timeline
-from presenter.visemes import SHAPES
+from recipe.articulation.speakers import SAMPLE_RATE_HZ, Phone
+from recipe.articulation.visemes import SHAPES
 
 
 @pytest.fixture(scope="module")

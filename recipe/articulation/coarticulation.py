@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from presenter.geometry import Float
-from presenter.speech import Phone
-from presenter.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, shapes_of_phone
+from recipe.articulation.speakers import Phone
+from recipe.articulation.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, shapes_of_phone
+
+Float = NDArray[np.float64]
 
 RATE_HZ = 200
 UNITS = tuple(sorted({unit for shape in SHAPES.values() for unit in shape}))
