@@ -42,8 +42,6 @@ case ${SYNTHETIC:-0} in
     0 | 1) ;;
     *) refuse "SYNTHETIC=$SYNTHETIC is unknown; say 1 if the recording shows no real person, else 0" ;;
 esac
-[[ -z "${CONSENT:-}" || $CONSENT =~ ^.*[^[:space:]].*,\ *[0-9]{4}-[0-9]{2}-[0-9]{2}\ *,.*[^[:space:]] ]] ||
-    refuse "CONSENT=\"$CONSENT\" is not of the form \"who, YYYY-MM-DD, scope\""
 ORIGIN=()
 [[ -z "${CONSENT:-}" ]] || ORIGIN+=(--consent "$CONSENT")
 [[ ${SYNTHETIC:-0} == 0 ]] || ORIGIN+=(--synthetic)
@@ -53,6 +51,7 @@ ORIGIN=()
 cd "$(dirname "${BASH_SOURCE[0]}")"
 bash scripts/setup.sh
 PYTHON=$PWD/.venv/bin/python
+[[ -z "${CONSENT:-}" ]] || "$PYTHON" -m recipe.check_consent "$CONSENT" || refuse "CONSENT=\"$CONSENT\" cannot be recorded"
 if [[ $DEVICE != cpu ]]; then
     GPUS=$("$PYTHON" -c 'import torch; print(torch.cuda.device_count())')
     ((GPU < GPUS)) || refuse "GPU $GPU is not here: this machine has $GPUS usable GPU(s). 'cpu' trains without one"
@@ -68,11 +67,31 @@ on_exit() {
 }
 trap on_exit EXIT
 
+# A child in the foreground would keep bash from hearing a signal, and live on when bash has died of it. So it runs in the
+# background, where it ignores Ctrl-C, and hears of both signals from here, as SIGTERM. A second one does not wait.
+CHILD='' HEARD=0 STOPPED=0
+pass_on() {
+    HEARD=1 STOPPED=1
+    [[ -n $CHILD ]] || exit 130
+    kill -TERM "$CHILD" 2>/dev/null || true
+}
+trap pass_on INT TERM
+
 stage() {
     STAGE=$1
     printf '\n=== %s  [%s, %s, %s; %s since the start]\n' "$STAGE" "$NAME" "$PRESET" "$DEVICE" "$(clock $SECONDS)"
     shift
-    "$@"
+    local code=0 waited
+    "$@" &
+    CHILD=$!
+    while HEARD=0; do
+        wait "$CHILD" && waited=0 || waited=$?
+        ((waited == 127)) || code=$waited # 127: it had ended when the signal came
+        ((HEARD)) || break
+    done
+    CHILD=
+    ((!STOPPED)) || exit 130
+    return "$code"
 }
 
 stage "1/4 prepare the recording" "$PYTHON" -m data_prep "$RECORDING" --name "$NAME"
@@ -85,7 +104,7 @@ if ((failure)); then
     ((failure < 128)) && [[ -f checkpoint/$NAME/unet/last.pt ]] || exit "$failure"
     echo "=== training ended early (exit code $failure): packaging what there is" >&2
 fi
-stage "4/4 package the avatar" "$PYTHON" package_328.py --name "$NAME" "${ORIGIN[@]}"
+stage "4/4 package the avatar" "$PYTHON" train_328.py --name "$NAME" --stage package "${ORIGIN[@]}"
 ((failure == 0)) || exit "$failure"
 
 printf '\n=== done in %s: avatars/%s\n' "$(clock $SECONDS)" "$NAME"

@@ -13,10 +13,10 @@ from recipe.recipe_328 import INNER_OFFSET_PX, INNER_PX, PATCH_TOP_PX, WINDOW_RE
 from tests.training_material import drawn_dataset
 from training.batches import BatchSource
 from training.data import FaceData, balanced_weights, draw, spans, step_generator
-from training.packaging import choose_template
 from training.presets import PRESETS, UNetPreset
 from training.references import build_pools
 from training.sound import MelSound
+from training.template import choose_template
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import torch
 
 from models.checkpoint import load_checkpoint
 from tests.training_material import drawn_dataset, untrained_sync
-from training.data import FaceData
+from training.data import FaceData, step_generator
 from training.distributed import Workers
 from training.presets import PRESETS, SyncNetPreset, UNetPreset
 from training.run_directory import RunDirectory
 from training.schedule import Ema, learning_rate_factor
 from training.sound import MelSound
 from training.syncnet_stage import SyncModel, SyncNetRun, gate, train_syncnet
-from training.unet_stage import UNetTraining
+from training.unet_stage import GeneratorStage, Parents, train_generator
 
 CPU = torch.device("cpu")
 SYNC_PRESET = SyncNetPreset(steps=6, batch=16, warmup=2, evaluate_every=2, patience=9)
@@ -55,13 +55,44 @@ def sync(material: tuple[FaceData, MelSound]) -> dict[str, Any]:
 def train(
     material: tuple[FaceData, MelSound], sync: dict[str, Any], folder: Path, preset: UNetPreset = PRESET,
     start: dict[str, Any] | None = None,
-) -> UNetTraining:  # fmt: skip
-    return UNetTraining(*material, sync, sync, preset, 1, folder, Workers(), start=start)
+) -> dict[str, Any]:  # fmt: skip
+    """The last state, after training to the end."""
+    parents = Parents(sync, sync, start=start)
+    train_generator(*material, parents, preset, 1, folder, Workers(), show_progress=False)
+    return load_checkpoint(folder / "last.pt")
 
 
-def weights(training: UNetTraining) -> dict[str, torch.Tensor]:
-    critics = {f"critic.{k}": v for k, v in training.adversary.critics.state_dict().items()}
-    return {**training.generator.state_dict(), **training.ema.shadow, **critics}
+def stage_of(
+    material: tuple[FaceData, MelSound], sync: dict[str, Any], preset: UNetPreset = PRESET
+) -> GeneratorStage:  # fmt: skip
+    torch.manual_seed(1)
+    return GeneratorStage(*material, Parents(sync, sync), preset, 1, Workers())
+
+
+def take_step(stage: GeneratorStage, number: int) -> dict[str, float]:
+    return stage.step(number, step_generator(1, number, 0), lambda: None)
+
+
+def weights(state: dict[str, Any]) -> dict[str, torch.Tensor]:
+    critics = {f"critic.{k}": v for k, v in state["adversary"]["critics"].items()}
+    averaged = {f"ema.{k}": v for k, v in state["ema"]["shadow"].items()}
+    return {**state["generator"], **averaged, **critics}
+
+
+def before_step(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> None:
+    """Something happens when this step of the generator begins."""
+    step = GeneratorStage.step
+
+    def acting(self: GeneratorStage, at: int, *rest: Any) -> dict[str, float]:
+        if at == number:
+            act()
+        return step(self, at, *rest)
+
+    monkeypatch.setattr(GeneratorStage, "step", acting)
+
+
+def kill() -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
@@ -69,57 +100,40 @@ def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(
 ) -> None:
     """Through all four stages: generator, averaged weights and discriminators, bit for bit."""
     whole = train(material, sync, tmp_path / "whole")
-    assert whole.run(show_progress=False)
-    killed = train(material, sync, tmp_path / "killed")
-    for _ in range(3):
-        killed.train_step()
-    killed._save()
-    killed.train_step()  # lost by the kill
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        before_step(patch, 4, kill)  # step 3 is lost
+        train(material, sync, tmp_path / "killed")
+    assert load_checkpoint(tmp_path / "killed" / "last.pt")["step"] == 3
     resumed = train(material, sync, tmp_path / "killed")
-    assert resumed.step == 3
-    assert resumed.run(show_progress=False)
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(resumed)[name]), name
-    assert whole.best_score == resumed.best_score
+    assert whole["position"] == resumed["position"] and whole["position"]["best"] > 0
 
 
 def test_a_run_that_starts_from_another_has_its_generator_and_nothing_else(
     material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path
 ) -> None:
-    first = train(material, sync, tmp_path / "first")
-    assert first.run(show_progress=False)
+    train(material, sync, tmp_path / "first")
     best = load_checkpoint(tmp_path / "first" / "best.pt")
-    second = train(material, sync, tmp_path / "second", start=best)
-    assert second.step == 0 and second.identity["start"]["step"] == best["step"]
+    torch.manual_seed(1)
+    second = GeneratorStage(*material, Parents(sync, sync, start=best), PRESET, 1, Workers())
     for name, value in second.generator.state_dict().items():
         assert torch.equal(value, best["generator"][name]), name
         assert torch.equal(second.ema.shadow[name], value), name
-    second.train_step()
-    second._save()
-    assert train(material, sync, tmp_path / "second", start=best).step == 1  # resumed, not started again
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        before_step(patch, 4, kill)
+        train(material, sync, tmp_path / "second", start=best)
+    halfway = load_checkpoint(tmp_path / "second" / "last.pt")
+    assert halfway["identity"]["parents"]["start"]["step"] == best["step"]
+    train(material, sync, tmp_path / "second", start=best)  # resumed, not started again
+    assert not (tmp_path / "second.old1").exists()
     other = best | {"unet_config": best["unet_config"] | {"widths": [8, 8, 8, 8, 8]}}
     with pytest.raises(ValueError, match="choose the preset"):
         train(material, sync, tmp_path / "third", start=other)
 
 
-def test_ctrl_c_saves_the_step_and_the_same_command_goes_on(
-    material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path
-) -> None:
-    training = train(material, sync, tmp_path)
-    step = training.train_step
-
-    def interrupted_step() -> dict[str, float]:
-        signal.raise_signal(signal.SIGINT)
-        return step()
-
-    training.train_step = interrupted_step  # type: ignore[method-assign]
-    assert training.run(show_progress=False) is False
-    assert load_checkpoint(tmp_path / "last.pt")["step"] == 1
-    assert train(material, sync, tmp_path).step == 1
-
-
 def test_what_a_run_leaves_behind(material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path) -> None:
-    train(material, sync, tmp_path / "unet").run(show_progress=False)
+    train(material, sync, tmp_path / "unet")
     with (tmp_path / "unet" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["6"]
@@ -131,14 +145,13 @@ def test_what_a_run_leaves_behind(material: tuple[FaceData, MelSound], sync: dic
 
 
 def test_another_run_is_moved_aside_not_overwritten(
-    material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path
+    material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = train(material, sync, tmp_path / "unet")
-    first.train_step()
-    first._save()
+    train(material, sync, tmp_path / "unet")
     changed = train(material, sync, tmp_path / "unet", dataclasses.replace(PRESET, mouth=1.0))
-    assert changed.step == 0
-    assert load_checkpoint(tmp_path / "unet.old1" / "last.pt")["step"] == 1
+    assert changed["identity"]["preset"]["mouth"] == 1.0
+    assert load_checkpoint(tmp_path / "unet.old1" / "last.pt")["identity"]["preset"]["mouth"] == PRESET.mouth
+    assert "of another run (preset.mouth: 4.0 -> 1.0)" in caplog.text
 
 
 def test_metrics_beyond_the_checkpoint_are_dropped_on_resume(tmp_path: Path) -> None:
@@ -153,35 +166,32 @@ def test_metrics_beyond_the_checkpoint_are_dropped_on_resume(tmp_path: Path) -> 
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(
-    material: tuple[FaceData, MelSound],
-    sync: dict[str, Any],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    material: tuple[FaceData, MelSound], sync: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    training = train(material, sync, tmp_path)
+    training = stage_of(material, sync)
     forward, calls = training._forward_backward, []
 
-    def too_large_at_first(stage: str) -> dict[str, float]:
+    def too_large_at_first(stage: str, number: int, check: Callable[[], None]) -> dict[str, float]:
         calls.append(training.micro_batches)
         if training.micro_batches == 1:
             raise torch.cuda.OutOfMemoryError
-        return forward(stage)
+        return forward(stage, number, check)
 
     training._forward_backward = too_large_at_first  # type: ignore[method-assign]
-    training.train_step()
+    take_step(training, 0)
     assert calls == [1, 2] and "out of GPU memory: going on with 2 x 5 frames" in caplog.text
     training.micro_batches = 2
-    training._forward_backward = lambda stage: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError())  # type: ignore[method-assign]
+    training._forward_backward = lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError())  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="out of GPU memory with one clip"):
-        training.train_step()
+        take_step(training, 1)
 
 
-def test_the_generator_learns_the_drawn_face(
-    material: tuple[FaceData, MelSound], sync: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_generator_learns_the_drawn_face(material: tuple[FaceData, MelSound], sync: dict[str, Any]) -> None:
     preset = dataclasses.replace(PRESET, steps_a=40, steps_b=0, steps_c=0, steps_d=0, learning_rate=2e-3, warmup=5)
-    training = train(material, sync, tmp_path, preset)
-    losses = [training.train_step()["loss"] for _ in range(40)]
+    training = stage_of(material, sync, preset)
+    for group in training.optimiser.param_groups:
+        group["lr"] = group["base"] / 2
+    losses = [take_step(training, number)["loss"] for number in range(40)]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
 
@@ -192,9 +202,9 @@ def test_syncnet_resumes_exactly_and_its_best_describes_itself(
     whole = train_syncnet(*material, run, tmp_path / "whole", Workers(), show_progress=False)
     short = dataclasses.replace(SYNC_PRESET, patience=1)
     stopped = train_syncnet(*material, SyncNetRun(short, 1), tmp_path / "short", Workers(), show_progress=False)
-    assert load_checkpoint(tmp_path / "short" / "last.pt")["step"] <= 6
-    halfway = load_checkpoint(tmp_path / "whole" / "last.pt")
-    assert halfway["state"]["done"] is True
+    early = load_checkpoint(tmp_path / "short" / "last.pt")
+    assert early["step"] == 6 or early["position"]["ended_early"]
+    assert load_checkpoint(tmp_path / "whole" / "last.pt")["step"] == 6
     again = train_syncnet(*material, run, tmp_path / "whole", Workers(), show_progress=False)
     assert all(torch.equal(v, again["model"][k]) for k, v in whole["model"].items())
     rebuilt = SyncModel.from_checkpoint(stopped)

@@ -54,7 +54,13 @@ def drawn_dataset(frames: int = FRAMES, clips: list[tuple[int, int]] | None = No
     landmarks[:, 17] = np.stack([LIPS_X + tilt, LIPS_Y + 12 + 24 * level], 1)
     others = [index for index in LIPS if index not in (0, 17, 61, 291)]
     landmarks[:, others] = np.stack([LIPS_X + tilt, np.full(frames, LIPS_Y)], 1)[:, None]
-    manifest = {"name": "drawn", "recipe": recipe(), "source": {"sha256": "0" * 64}, "audio_model": ""}
+    manifest = {
+        "name": "drawn",
+        "recipe": recipe(),
+        "source": {"sha256": "0" * 64},
+        "av_offset": {"frames": 1, "removed": False},
+        "audio_model": "",
+    }
     test = (frames - 50, frames)
     return Dataset328(
         folder=Path("drawn"),

@@ -16,24 +16,22 @@ from training.presets import UNetPreset
 
 FRAMES = 3
 MOUTH_PX = 128
+_BETAS = (0.5, 0.99)
 
 
 class Adversary:
     """Discriminators, their optimiser, and the pictures of the current step that they will learn from."""
 
-    def __init__(self, device: torch.device, width: int) -> None:
+    def __init__(self, device: torch.device, width: int, learning_rate: float) -> None:
         self.critics = nn.ModuleDict({name: PatchDiscriminator(3 * FRAMES, width) for name in ("whole", "mouth")})
         self.critics.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(self.critics.parameters(), lr=2e-4, betas=(0.5, 0.99))
+        groups = [{"params": list(self.critics.parameters()), "base": learning_rate}]
+        self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=_BETAS)
         self._seen: list[dict[str, tuple[Tensor, Tensor]]] = []
         self._dtype: torch.dtype | None = None
 
     def forget(self) -> None:
         self._seen.clear()
-
-    def set_learning_rate(self, value: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = value
 
     def losses(
         self,

@@ -31,6 +31,7 @@ _MARGIN = 4096  # more on the left, whose reverb reaches into the window
 _LENGTH = _MARGIN + 2 * _HALF  # a power of two, for the FFT
 _ROOMS = 64
 _NOISE_SAMPLES = 1 << 17  # 8 s, played as a loop
+_STOCK_SEED = 328  # of the rooms and noises
 _PARAMETERS = 32  # random numbers per group
 _WINDOWS_AT_ONCE_CPU = 32  # they stay in a core's cache
 _WINDOWS_AT_ONCE_GPU = 512  # about 1 GB
@@ -87,7 +88,7 @@ class AudioAugmenter:
         config: AudioAugmentation,
         clips: Sequence[Sequence[int]],
         noise_ranges: Sequence[Sequence[int]],
-        seed: int = 328,
+        seed: int = _STOCK_SEED,
     ) -> None:
         slowest = config.speed_range[1] * 2 ** (config.pitch_semitones / 12)
         reach = slowest * (log_mel.config.frames - 1) / 2 * log_mel.config.hop + log_mel.config.n_fft / 2

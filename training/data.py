@@ -26,6 +26,7 @@ from training.references import ReferencePools, build_pools
 log = logging.getLogger(__name__)
 
 _GPU_SHARE = 0.5  # of the free GPU memory that crops may take
+_CLOSED_SHARE = 0.22  # of the draws that go to closed mouths
 
 
 def step_generator(seed: int, step: int, rank: int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -120,7 +121,7 @@ def inner_mouth_boxes(landmarks_TK2: NDArray[np.float32], affine_T23: NDArray[np
     return np.clip(np.nan_to_num(mouth_boxes(inner)), 0, INNER_PX - 1).astype(np.float32)
 
 
-def balanced_weights(opening_N: Tensor, closed_share: float = 0.22) -> Tensor:
+def balanced_weights(opening_N: Tensor, closed_share: float = _CLOSED_SHARE) -> Tensor:
     """Sampling weights that give closed mouths a fixed share and wide ones more than they have.
 
     Args:

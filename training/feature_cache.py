@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from models.audio_features_hf import PretrainedFeatures
 from recipe.audio_window import clip_windows
 from recipe.files import written_aside
+from recipe.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -58,22 +58,17 @@ def cached_features(
     if _stored_key(file) == key and file.is_file():
         log.info("audio features are reused from %s", file)
         return _opened(file)
-    partial = file.with_suffix(".partial")
     shape = (frames, config.tokens, front_end.feature_dim)
-    features_TND = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
     device = front_end.mixing.device
-    try:
-        for first in tqdm(range(0, frames, batch), desc=f"{config.kind} features", unit="batch"):
+    with written_aside(file) as part:
+        features_TND = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=shape)
+        for first in progress(range(0, frames, batch), desc=f"{config.kind} features", unit="batch"):
             windows = clip_windows(pcm_S, clips, range(first, min(first + batch, frames)), config.window_samples)
             with torch.inference_mode():
                 heard = front_end(torch.from_numpy(windows).to(device))
             features_TND[first : first + len(windows)] = heard.half().cpu().numpy()
         features_TND.flush()
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    file.with_suffix(".json").unlink(missing_ok=True)  # never the old description beside the new features
-    partial.replace(file)
+        file.with_suffix(".json").unlink(missing_ok=True)  # never the old description beside the new features
     _write_key(file, key)
     return _opened(file)
 

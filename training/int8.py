@@ -33,7 +33,7 @@ def input_bounds(dataset: Dataset328, inputs_of: InputsOf, modules: Mapping[str,
 
     Args:
         dataset: the recording.
-        inputs_of: see training.packaging.encoder_inputs.
+        inputs_of: see training.template.encoder_inputs.
         modules: what the graphs were exported from, by file name.
     Returns:
         By the name of the convolution's weight in the graph.

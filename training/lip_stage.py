@@ -14,24 +14,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data_prep.dataset_328 import Dataset328
 from models.audio_encoder import AudioEncoder
-from models.checkpoint import load_checkpoint
 from recipe.mouth import LIPS
 from recipe.recipe_328 import INNER_OFFSET_PX
-from training.data import FaceData, balanced_weights, draw, step_generator
+from training.data import FaceData, balanced_weights, draw
 from training.distributed import Workers
 from training.generator import audio_encoder_of
+from training.identity import run_identity
+from training.loop import Check, Judgement, Plan, descend, train
 from training.presets import LipPreset
-from training.run_directory import RunDirectory
-from training.schedule import learning_rate_factor
 from training.sound import TrainingSound
 
 COMPONENTS = 8  # principal components of the landmarks; what lies beyond is tracking noise
@@ -39,7 +37,7 @@ COMPONENTS = 8  # principal components of the landmarks; what lies beyond is tra
 # frame of speech whose lips are among the most closed counts three times.
 _CLOSED_QUANTILE = 0.2
 _CLOSED_EXTRA = 2.0
-COLUMNS = ["loss", "learning_rate", "held_out_l1", "held_out_r"]
+_WEIGHT_DECAY = 0.02
 _AUGMENT_SHARE = 0.8
 _HEAR_SILENCE = 0.3  # share of frames whose pauses reach the encoder instead of the silence token
 _SILENCE_SHARE = 0.1  # share of frames that hear synthetic silence and have the resting shape as their target
@@ -106,66 +104,65 @@ def train_lips(
         workers: place among data-parallel processes.
         show_progress: draw a progress bar.
     Returns:
-        The content of best.pt.
+        The content of best.pt, with `held_out`.
+    Raises:
+        InUseError, TrainingStopped: see training.loop.train.
     """
-    device = data.device
-    directory = RunDirectory(folder, COLUMNS)
-    identity = {
-        "preset": asdict(preset),
-        "seed": seed,
-        "source": data.dataset.manifest["source"]["sha256"],
-        "sync": sync["identity"],
-    }
     torch.manual_seed(seed)
-    model = LipModel(audio_encoder_of(sync)).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate, weight_decay=0.02)
-    step, best_l1 = 0, float("inf")
-    found = directory.resume(identity) if workers.is_main else directory.peek(identity)
-    if found is not None:
-        model.load_state_dict(found["model"])
-        optimiser.load_state_dict(found["optimiser"])
-        step, best_l1 = found["step"], found["best_l1"]
-    if workers.is_main:
-        directory.save_options(identity)
-    frames = data.windows("train", 1)
-    weights = balanced_weights(data.opening_T[frames])
-    target_TP = lip_parameters(data.dataset, frames).to(device)
-    closed_below = target_TP[frames.to(device), -1].quantile(_CLOSED_QUANTILE)
-    rest_P = target_TP[torch.from_numpy(sound.closed_frames)].mean(dim=0) if len(sound.closed_frames) else None
-    bar = tqdm(total=preset.steps, initial=step, desc="lips", unit="step", mininterval=1, disable=not show_progress)
-    while step < preset.steps:
-        generator = step_generator(seed, step, workers.rank)
-        torch.manual_seed(generator.initial_seed())  # dropout
-        factor = learning_rate_factor(step, preset.steps, preset.warmup)
-        for group in optimiser.param_groups:
-            group["lr"] = preset.learning_rate * factor
-        chosen = draw(weights, frames, preset.batch, generator)
-        features, gate, target = _examples(sound, chosen, target_TP, rest_P, generator)
-        model.train()
-        loss = lip_error(model(features, gate), target, gate, closed_below)
+    stage = LipStage(data, sound, sync, preset, workers)
+    manifest, parents = data.dataset.manifest, {"syncnet": sync["identity"]}
+    identity = run_identity("lips", manifest, asdict(preset), seed, workers.count, stage.describe(), parents)
+    plan = Plan(seed, preset.steps, preset.warmup, preset.evaluate_every, checkpoint_every=preset.evaluate_every)
+    return train(stage, plan, folder, identity, workers, show_progress)
+
+
+class LipStage:
+    """The fit, one step at a time."""
+
+    columns: ClassVar[list[str]] = ["loss", "learning_rate", "step_ms", "held_out_l1", "held_out_r"]
+
+    def __init__(
+        self, data: FaceData, sound: TrainingSound, sync: dict[str, Any], preset: LipPreset, workers: Workers
+    ) -> None:
+        self.data, self.sound, self.preset, self.workers, self.device = data, sound, preset, workers, data.device
+        self.model = LipModel(audio_encoder_of(sync)).to(self.device)
+        groups = [{"params": list(self.model.parameters()), "base": preset.learning_rate}]
+        self.optimiser = torch.optim.AdamW(groups, lr=preset.learning_rate, weight_decay=_WEIGHT_DECAY)
+        self.optimisers: list[torch.optim.Optimizer] = [self.optimiser]
+        self.frames = data.windows("train", 1)
+        self.weights = balanced_weights(data.opening_T[self.frames])
+        self.target_TP = lip_parameters(data.dataset, self.frames).to(self.device)
+        self.closed_below = self.target_TP[self.frames.to(self.device), -1].quantile(_CLOSED_QUANTILE)
+        rest = torch.from_numpy(sound.closed_frames)
+        self.rest_P = self.target_TP[rest].mean(dim=0) if len(rest) else None
+
+    def step(self, number: int, generator: torch.Generator, check: Check) -> dict[str, float]:
+        chosen = draw(self.weights, self.frames, self.preset.batch, generator)
+        features, gate, target = _examples(self.sound, chosen, self.target_TP, self.rest_P, generator)
+        self.model.train()
+        loss = lip_error(self.model(features, gate), target, gate, self.closed_below)
         loss.backward()
-        workers.average_gradients(model.parameters())
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        step += 1
-        bar.update()
-        if step % preset.evaluate_every == 0 or step == preset.steps:
-            held_out = evaluate_lips(model, data, sound, "val", target_TP)
-            content = {"identity": identity, "step": step, "audio_config": asdict(model.audio.config)}
-            content |= {"model": model.state_dict(), "held_out": held_out}
-            bar.set_postfix(loss=f"{loss.item():.3f}", held_out=f"{held_out['l1']:.3f}")
-            if workers.is_main and held_out["l1"] < best_l1:
-                directory.save_best(content)
-            best_l1 = min(best_l1, held_out["l1"])
-            if workers.is_main:
-                row = {"loss": loss.item(), "learning_rate": preset.learning_rate * factor}
-                directory.add_metrics(step, row | {f"held_out_{k}": v for k, v in held_out.items()})
-                directory.save_last(content | {"optimiser": optimiser.state_dict(), "best_l1": best_l1})
-    bar.close()
-    directory.close()
-    workers.wait()
-    return load_checkpoint(directory.best)
+        descend(self.optimiser, self.model.parameters(), self.workers)
+        return {"loss": loss.item()}
+
+    def judge(self, number: int, check: Check) -> Judgement:
+        held_out = evaluate_lips(self.model, self.data, self.sound, "val", self.target_TP)
+        return Judgement(
+            scores={f"held_out_{key}": value for key, value in held_out.items()},
+            score=-held_out["l1"],
+            best={"model": self.model.state_dict(), "held_out": held_out},
+            shown={"held_out": f"{held_out['l1']:.3f}"},
+        )
+
+    def describe(self) -> dict[str, Any]:
+        return {"audio_config": asdict(self.model.audio.config)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
 
 def lip_error(found_BP: Tensor, target_BP: Tensor, gate_B: Tensor, closed_below: Tensor) -> Tensor:

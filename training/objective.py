@@ -47,7 +47,7 @@ class Objective:
         self._preset, self._device, self._dtype = preset, device, dtype
         self._sync = _frozen(SyncModel.from_checkpoint(sync)).to(device) if sync["gate_open"] else None
         self.clip_frames = self._sync.syncnet.config.frames if self._sync else preset.clip_frames
-        self.adversary = Adversary(device, preset.critic_width)
+        self.adversary = Adversary(device, preset.critic_width, preset.learning_rate)
         self._perceptual = Perceptual(vgg_weights).to(device) if vgg_weights else None
 
     def terms(self, stage: str, batch: Batch, patch: Tensor) -> dict[str, Tensor]:

@@ -1,159 +1,205 @@
-"""The parts of an avatar that come from the dataset: template frames, their track, the references, the poster.
+"""The last stage: avatars/NAME from a dataset and its trained generator.
 
-Axes: T template frames, K landmarks.
+The folder is built beside its final place and renamed when everything in it is there, hashed and checked; an older
+avatar of that name is replaced only then.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import islice
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
+import onnxruntime
+import torch
 from numpy.typing import NDArray
 
-from data_prep.dataset_328 import Dataset328
-from data_prep.video import iter_rgb
-from recipe.audio_window import window_pcm
-from recipe.avatar_format import AUDIO_ENCODER_FILE, GATE, PCM, REFERENCES, TARGET, UNET_ENCODER_FILE
-from recipe.crop import INNER
-from recipe.material import GROUP_FRAMES, no_template, template_groups
-from recipe.recipe_328 import FPS, window_samples
-from recipe.voice_gate import gate
+from data_prep.dataset_328 import Dataset328, open_dataset
+from recipe.avatar_format import (
+    FRAMES_FILE,
+    MANIFEST_FILE,
+    POSTER_FILE,
+    TRACK_FILE,
+    Consent,
+    parse_consent,
+    read_manifest,
+    seal_avatar,
+    write_manifest,
+)
+from recipe.errors import BrokenAvatarError
+from recipe.files import only_writer
+from recipe.names import check_name
+from recipe.recipe_328 import check_recipe
+from training.checked_export import CompileInt8, export_checked
+from training.generator import trained_generator
+from training.identity import dataset_identity, differences
+from training.references import build_pools
+from training.template import Template, choose_template, copy_frames, template_track, write_poster
 
-LONGEST_TEMPLATE_S = 40.0
-_SMOOTHING_S = 1.0
+log = logging.getLogger(__name__)
+
+_OPEN_LICENCE = "depicts no real person; free to use"
+_PERSON_LICENCE = "only within the scope of the recorded consent"
+_NO_LICENCE = "no consent recorded: private evaluation only"
+
+# The sealed avatar, its dataset and its checkpoints -> the metrics of the held-out block.
+Evaluate = Callable[[Path, Path, Path], dict[str, float | str | None]]
 
 
 @dataclass(frozen=True)
-class Template:
-    """Which frames of the dataset the avatar is drawn on, half-open."""
+class Packaging:
+    """What is packaged, and what is said of it.
 
-    start: int
-    stop: int
-
-
-def choose_template(dataset: Dataset328, longest_s: float = LONGEST_TEMPLATE_S) -> Template:
-    """The longest stretch of whole GOPs in one clip with a face in every frame; the calmest of equals.
-
-    Args:
-        longest_s: no longer than this; at least one GOP.
-    Raises:
-        TooLittleMaterialError: there is not one second of it.
+    Attributes:
+        name: of dataset, checkpoint and avatar.
+        dataset_dir, checkpoint_dir, avatars_dir: the folders that these lie in.
+        consent: "who, date, scope", or "".
+        synthetic: the recording shows no real person.
+        licence: what may be done with the avatar, in words; "" says what consent and `synthetic` imply.
+        weights: "int8" or "float32".
+        template_s: longest template.
     """
-    most = max(1, int(longest_s * FPS) // GROUP_FRAMES) * GROUP_FRAMES
-    motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)
-    best: tuple[float, Template] | None = None
-    for first, last in template_groups(dataset.valid_T, dataset.clips):
-        length = min(most, last - first)
-        for start in range(first, last - length + 1, GROUP_FRAMES):
-            calm = float(np.mean(motion[start : start + length])) / (1 + float(motion.max()))
-            score = length // GROUP_FRAMES - calm
-            if best is None or score > best[0]:
-                best = (score, Template(start, start + length))
-    if best is None:
-        raise no_template(dataset.name)
-    return best[1]
+
+    name: str
+    dataset_dir: Path
+    checkpoint_dir: Path
+    avatars_dir: Path
+    consent: str
+    synthetic: bool
+    licence: str
+    weights: str
+    template_s: float
+
+    @property
+    def said_licence(self) -> str:
+        return self.licence or (_OPEN_LICENCE if self.synthetic else _PERSON_LICENCE)
 
 
-def landmark_motion(landmarks_TK2: NDArray[np.float32], valid_T: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Mean motion of the landmarks from the frame before, in px per frame, (T,); 0 where either has no face."""
-    step = np.linalg.norm(np.diff(landmarks_TK2, axis=0), axis=2).mean(axis=1)
-    step = np.where(valid_T[1:] & valid_T[:-1], np.nan_to_num(step), 0)
-    return np.concatenate([[0], step]).astype(np.float32)
-
-
-def copy_frames(source: Path, target: Path, start: int, stop: int) -> None:
-    """Copy whole GOPs of a video without touching a pixel: the decoded frames stay the same bit for bit.
+def package(asked: Packaging, compile_int8: CompileInt8 | None, evaluate: Evaluate | None) -> Path:
+    """Build the avatar.
 
     Args:
-        source: a dataset's frames.mp4.
-        target: the new file.
-        start: first frame, at a key frame.
-        stop: one past the last.
-    Raises:
-        ValueError: `start` is no key frame, or the video is shorter than `stop`.
-    """
-    written = 0
-    with av.open(str(source)) as reader, av.open(str(target), "w", options={"movflags": "faststart"}) as writer:
-        stream = reader.streams.video[0]
-        copy = writer.add_stream_from_template(stream)
-        assert stream.time_base is not None
-        for packet in reader.demux(stream):
-            if packet.pts is None:
-                continue
-            frame = round(packet.pts * stream.time_base * FPS)
-            if frame < start or frame >= stop:
-                continue
-            if frame == start and not packet.is_keyframe:
-                raise ValueError(f"frame {start} of {source} is no key frame; prepare the dataset again")
-            offset = round(start / FPS / stream.time_base)
-            packet.pts -= offset
-            packet.dts = packet.pts
-            packet.stream = copy
-            writer.mux(packet)
-            written += 1
-    if written != stop - start:
-        raise ValueError(f"{source} holds {written} of the frames {start}..{stop}; prepare the dataset again")
-
-
-def template_track(dataset: Dataset328, template: Template, references: NDArray[np.int64]) -> dict[str, NDArray]:  # type: ignore[type-arg]
-    """What track.npz of an avatar holds; see services.avatars.avatar.Avatar."""
-    part = slice(template.start, template.stop)
-    motion = landmark_motion(dataset.landmarks_TK2, dataset.valid_T)[part]
-    return {
-        "affine_T23": dataset.affine_T23[part].astype(np.float32),
-        "opening_T": dataset.opening_T[part].astype(np.float32),
-        "pose_T3": dataset.pose_T3[part].astype(np.float32),
-        "motion_T": _smoothed(motion),
-        "references_3HWC": np.stack([dataset.crops[i] for i in references]),
-    }
-
-
-def _smoothed(motion_T: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over about a second: the template turns where the head rests, not where one frame happens to."""
-    width = min(round(_SMOOTHING_S * FPS), len(motion_T))
-    padded = np.pad(motion_T, (width // 2, width - 1 - width // 2), mode="edge")
-    return np.convolve(padded, np.full(width, 1 / width), mode="valid").astype(np.float32)
-
-
-def encoder_inputs(
-    dataset: Dataset328, references: NDArray[np.int64], kind: str, frames: NDArray[np.int64]
-) -> dict[str, dict[str, NDArray[Any]]]:
-    """What the two encoders are given for some frames.
-
-    Args:
-        dataset: the recording.
-        references: frame numbers of the reference pictures.
-        kind: of the audio features.
-        frames: frame numbers; each hears its own sound.
+        asked: what and where.
+        compile_int8: runs the decoder as serving would; None where this processor cannot.
+        evaluate: measures the held-out block; None leaves the metrics empty.
     Returns:
-        uint8 inner squares, and PCM with its gate, by graph and by input, in the order of the graph's inputs.
+        Its folder.
+    Raises:
+        InUseError: another process packages the same name.
+        UserError, ValueError, OSError: something is missing or does not fit; the message says what to do.
     """
-    beside = np.concatenate([dataset.crops[i][INNER, INNER] for i in references], axis=2)
-    gates = gate(dataset.audio_S)
+    name = check_name(asked.name)
+    dataset = open_dataset(asked.dataset_dir / name)
+    checkpoint = _checkpoint_of(asked.checkpoint_dir / name, dataset)
+    final, folder = asked.avatars_dir / name, asked.avatars_dir / f".{name}.part"
+    source_sha256 = str(dataset.manifest["source"]["sha256"])
+    given = parse_consent(asked.consent, source_sha256) if asked.consent else None
+    with only_writer(folder):
+        try:
+            consent = given or _earlier_consent(final, source_sha256)
+            _empty(folder)
+            facts = _build(asked, dataset, checkpoint, folder, compile_int8)
+            facts |= {"consent": None if consent is None else asdict(consent)}
+            if consent is None and not asked.synthetic and not asked.licence:
+                facts["licence"] = _NO_LICENCE
+            manifest = seal_avatar(folder, facts)
+            if evaluate is not None:
+                log.info("measuring the held-out block")
+                metrics = evaluate(folder, dataset.folder, asked.checkpoint_dir / name)
+                write_manifest(folder, replace(manifest, metrics=metrics))
+            _replace(folder, final)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return final
+
+
+def _checkpoint_of(folder: Path, dataset: Dataset328) -> dict[str, Any]:
+    """The trained generator, if it was trained on what the dataset holds."""
+    checkpoint = trained_generator(folder / "unet")
+    check_recipe(checkpoint["recipe"], f"checkpoint {folder}")
+    trained_on, here = checkpoint["identity"].get("dataset", {}), dataset_identity(dataset.manifest)
+    if trained_on != here:
+        raise ValueError(
+            f"checkpoint {folder} was trained on another recording or preparation than {dataset.folder} holds "
+            f"({differences(trained_on, here)}): train again"
+        )
+    return checkpoint
+
+
+def _build(
+    asked: Packaging,
+    dataset: Dataset328,
+    checkpoint: dict[str, Any],
+    folder: Path,
+    compile_int8: CompileInt8 | None,
+) -> dict[str, Any]:
+    """Fill the folder; the facts for avatar.json, but for the consent."""
+    template = choose_template(dataset, asked.template_s)
+    log.info("template: frames %d..%d of %d", template.start, template.stop, len(dataset.valid_T))
+    copy_frames(dataset.frames_path, folder / FRAMES_FILE, template.start, template.stop)
+    references = _references(dataset, template)
+    np.savez_compressed(folder / TRACK_FILE, allow_pickle=False, **template_track(dataset, template, references))
+    calmest = int(np.argmin(dataset.opening_T[template.start : template.stop]))
+    write_poster(folder / FRAMES_FILE, calmest, folder / POSTER_FILE)
+    log.info("exporting to ONNX and comparing with torch")
+    errors = export_checked(checkpoint, dataset, template, references, folder, asked.weights, compile_int8)
     return {
-        UNET_ENCODER_FILE: {
-            TARGET: np.ascontiguousarray(dataset.crops[frames][:, INNER, INNER]),
-            REFERENCES: np.repeat(beside[None], len(frames), 0),
+        "name": dataset.name,
+        "recipe": checkpoint["recipe"],
+        "versions": {
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "training_steps": checkpoint["step"],
+            "weights": asked.weights,
         },
-        AUDIO_ENCODER_FILE: {
-            PCM: np.concatenate([window_pcm(dataset.audio_S, int(i), 1, window_samples(kind)) for i in frames]),
-            GATE: gates[np.minimum(frames, len(gates) - 1)],
-        },
+        "synthetic": asked.synthetic,
+        "source_sha256": str(dataset.manifest["source"]["sha256"]),
+        "licence": asked.said_licence,
+        "frames": template.stop - template.start,
+        "width": int(dataset.manifest["width"]),
+        "height": int(dataset.manifest["height"]),
+        "metrics": {},
+        "onnx_max_abs_error": errors,
+        "template": {"source_start": template.start, "source_stop": template.stop},
     }
 
 
-def write_poster(film: Path, number: int, target: Path) -> None:
-    """Save one picture of a film as a JPEG.
+def _references(dataset: Dataset328, template: Template) -> NDArray[np.int64]:
+    pools = build_pools(dataset.opening_T, dataset.pose_T3, dataset.blur_T, dataset.valid_T, dataset.splits["train"])
+    pose = np.median(dataset.pose_T3[template.start : template.stop], axis=0)
+    chosen: NDArray[np.int64] = pools.nearest(torch.from_numpy(pose).float()).numpy()
+    return chosen
 
-    Raises:
-        ValueError: the film is shorter.
-    """
-    picture = next(islice(iter_rgb(film), number, None), None)
-    if picture is None:
-        raise ValueError(f"{film} has fewer than {number + 1} frames")
-    cv2.imwrite(str(target), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+def _earlier_consent(final: Path, source_sha256: str) -> Consent | None:
+    """The consent that is recorded for the same recording in the avatar that will be replaced."""
+    if not final.exists():
+        return None
+    try:
+        found = read_manifest(final).consent
+    except BrokenAvatarError as error:
+        log.warning("a consent recorded in the avatar that is replaced cannot be carried over: %s", error)
+        return None
+    return found if found is not None and found.source_sha256 == source_sha256 else None
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a killed process left in the folder, but not the folder: the lock is on it."""
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _replace(folder: Path, final: Path) -> None:
+    """Put the finished folder in its place; the older avatar goes away only when the new one is complete."""
+    assert (folder / MANIFEST_FILE).exists()
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        final.rename(old)
+    folder.rename(final)
+    shutil.rmtree(old, ignore_errors=True)

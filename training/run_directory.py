@@ -1,7 +1,8 @@
 """What a training run leaves behind: checkpoints, metrics.csv, TensorBoard events, preview grids.
 
 Everything can be cut off at any moment: checkpoints and pictures are renamed into place, and a resumed run drops
-the rows of metrics.csv that lie beyond its checkpoint and will be measured again.
+the rows of metrics.csv that lie beyond its checkpoint and will be measured again. Whoever writes here holds the folder
+with `recipe.files.only_writer`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tensorboardX import SummaryWriter
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from recipe.files import written_aside
+from training.identity import differences
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class RunDirectory:
         """Read last.pt if it continues the same run.
 
         Args:
-            identity: what must be equal for a run to be the same one (preset, seed, data and recipe hashes).
+            identity: what must be equal for a run to be the same one, see training.identity.
         Returns:
             The checkpoint, or None for a new run. Another run's files are moved aside, never overwritten.
         """
@@ -51,7 +53,7 @@ class RunDirectory:
         if found is not None and found["identity"] != identity:
             aside = self._move_aside()
             log.warning(
-                "%s is of another run (%s): moved to %s", self.last, _differences(found["identity"], identity), aside
+                "%s is of another run (%s): moved to %s", self.last, differences(found["identity"], identity), aside
             )
             found = None
         self._trim_metrics(found["step"] if found else -1)
@@ -98,10 +100,14 @@ class RunDirectory:
             self._events.close()
 
     def _move_aside(self) -> Path:
+        """The folder itself stays: the lock of this run is on it."""
         number = 1
         while (aside := self.folder.with_name(f"{self.folder.name}.old{number}")).exists():
             number += 1
-        return self.folder.rename(aside)
+        aside.mkdir()
+        for path in sorted(self.folder.iterdir(), key=lambda path: path == self.last):  # last, or a kill would hide it
+            path.rename(aside / path.name)
+        return aside
 
     def _trim_metrics(self, last_step: int) -> None:
         path = self.folder / "metrics.csv"
@@ -113,8 +119,3 @@ class RunDirectory:
             writer = csv.DictWriter(file, self.columns, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-
-
-def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    keys = sorted(set(found) | set(wanted))
-    return ", ".join(f"{k}: {found.get(k)!r} -> {wanted.get(k)!r}" for k in keys if found.get(k) != wanted.get(k))

@@ -31,7 +31,7 @@ from training.audio_augmentation import AudioAugmentation, AudioAugmenter
 from training.feature_cache import cached_features
 from training.synthetic_silence import closed_frames, silence_windows
 
-_SILENCE_STOCK = 256
+_SILENCE_STOCK, _SILENCE_SEED = 256, 328
 
 
 def mel_config() -> MelConfig:
@@ -122,7 +122,9 @@ class PretrainedSound:
         self.cached_TND = cached_features(
             dataset.folder, dataset.audio_S, dataset.clips, len(dataset.valid_T), self.model, identity
         )
-        pcm, _ = silence_windows(_SILENCE_STOCK, self.model.window_samples, torch.Generator().manual_seed(328))
+        pcm, _ = silence_windows(
+            _SILENCE_STOCK, self.model.window_samples, torch.Generator().manual_seed(_SILENCE_SEED)
+        )
         with torch.no_grad():
             self.silence_MND = torch.cat([self.model(part.to(device)) for part in pcm.split(16)])
         self.gate_T, self.closed_frames = _gate_and_closed(dataset, device)

@@ -8,6 +8,8 @@ Axes: N frames, C H W image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import torch
@@ -29,10 +31,17 @@ _BLUR_WEIGHT_DB = 2.0
 
 @torch.no_grad()
 def validate(
-    generator: Generator, data: FaceData, sound: TrainingSound, dtype: torch.dtype | None, half_size: bool
+    generator: Generator,
+    data: FaceData,
+    sound: TrainingSound,
+    dtype: torch.dtype | None,
+    half_size: bool,
+    check: Callable[[], None],
 ) -> dict[str, float]:
     """Scores on the validation split with the references that an avatar would use; half size during stage A.
 
+    Args:
+        check: raises where the training is to stop; called between pictures.
     Returns:
         score: what best.pt is chosen by: psnr_mouth - 2 |ln sharpness| dB, so that neither blur nor invented
             grain wins;
@@ -46,6 +55,7 @@ def validate(
     hidden, mouth, structure, sharp, silent = [], [], [], [], []
     scale = 0.5 if half_size else 1.0
     for part in frames.split(_BATCH):
+        check()
         real = _picture(data.inner(part), half_size)
         rows = _lower(real)
         features, gate = sound.features(part[:, None])[:, 0], sound.gate_T[part.to(data.device)]
@@ -61,6 +71,7 @@ def validate(
             a, b = drawn[one : one + 1, :, y0 : y1 + 1, x0 : x1 + 1], rows[one : one + 1, :, y0 : y1 + 1, x0 : x1 + 1]
             structure.append(ssim(a, b))
             sharp.append(laplacian_variance(a) / laplacian_variance(b).clamp_min(1e-6))
+        check()
         noise = sound.silence(len(part), 1, torch.Generator().manual_seed(int(part[0])))[:, 0]
         heard = _draw(generator, data, part, real, noise, torch.ones_like(gate), dtype)
         token = _draw(generator, data, part, real, noise, torch.zeros_like(gate), dtype)
@@ -81,7 +92,12 @@ def validate(
 
 @torch.no_grad()
 def preview(
-    generator: Generator, data: FaceData, sound: TrainingSound, dtype: torch.dtype | None, half_size: bool
+    generator: Generator,
+    data: FaceData,
+    sound: TrainingSound,
+    dtype: torch.dtype | None,
+    half_size: bool,
+    check: Callable[[], None],
 ) -> NDArray[np.uint8]:
     """A picture to look at: held-out frames (top: filmed, middle: drawn from the sound, bottom: drawn in silence)."""
     starts = data.windows("val", 1)
@@ -91,6 +107,7 @@ def preview(
     features, gate = sound.features(frames[:, None])[:, 0], sound.gate_T[frames.to(data.device)]
     rows = [real]
     for heard in (gate, torch.zeros_like(gate)):
+        check()
         drawn = _draw(generator, data, frames, real, features, heard, dtype)
         rows.append(torch.cat([real[:, :, : real.shape[2] - drawn.shape[2]], drawn], dim=2))
     grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1).clamp(0, 1)

@@ -15,14 +15,14 @@ from benchmarks.table import report
 from data_prep.dataset_328 import open_dataset
 from models.audio_encoder import AudioEncoder
 from models.syncnet_328 import SyncNet, SyncNetConfig
-from training.data import FaceData
+from training.data import FaceData, step_generator
 from training.device import choose_device
 from training.distributed import Workers
 from training.lip_stage import train_lips
 from training.presets import PRESETS
 from training.sound import load_sound
 from training.syncnet_stage import SyncModel, SyncNetRun, train_syncnet
-from training.unet_stage import UNetTraining
+from training.unet_stage import GeneratorStage, Parents
 
 
 def run(options: configargparse.Namespace) -> None:
@@ -51,13 +51,13 @@ def run(options: configargparse.Namespace) -> None:
         for stage in "ABCD":
             lengths: dict[str, Any] = {f"steps_{s.lower()}": (steps + 2 if s == stage else 0) for s in "ABCD"}
             unet = dataclasses.replace(preset.unet, **lengths)
-            training = UNetTraining(data, sound, sync, sync, unet, 1, Path(folder) / stage, Workers())
+            training = GeneratorStage(data, sound, Parents(sync, sync), unet, 1, Workers())
             for number in range(steps + 2):
                 if number == 2:
                     if device.type == "cuda":
                         torch.cuda.synchronize()
                     started = time.perf_counter()
-                training.train_step()
+                training.step(number, step_generator(1, number, 0), lambda: None)
             ms = (time.perf_counter() - started) * 1e3 / steps
             frames = unet.clips * training.clip_frames
             rows.append((stage, frames, ms, ms / frames))
