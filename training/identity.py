@@ -30,6 +30,7 @@ _PICTURE: Final = tuple(
 DEFINED_BY: Final[dict[str, tuple[str, ...]]] = {
     "syncnet": (*_COMMON, "training.sync_windows", "training.syncnet_stage"),
     "lips": (*_COMMON, "training.lip_stage"),
+    "ears": (*_SOUND, "training.loop", "training.ears.material", "training.ears.stage", "models.ears"),
     "unet": (*_COMMON, *_PICTURE, "training.unet_stage"),
 }
 _MOST_DIFFERENCES: Final = 6  # more is not read; options.json has them all

@@ -1,0 +1,80 @@
+"""What `python -m training.ears` does: material, training, the exported network and its card."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+from models.audio_encoder import LogMel
+from models.ears import Ears, EarsGraph
+from recipe.articulation.mouth_units import MOUTH_UNITS
+from recipe.avatar_format import EMBEDDING, GATE, PCM
+from recipe.errors import UserError
+from recipe.files import sha256, written_aside
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
+from training.ears.material import load_material
+from training.ears.stage import EarsPreset, new_ears, train_ears
+from training.export import export_graph
+from training.interrupt import TrainingStopped
+from training.sound import mel_config
+from training.weights import store_as_int8
+
+log = logging.getLogger(__name__)
+
+
+def run(speech: Path | None, steps: int, seed: int, share: float, folder: Path, out: Path) -> None:
+    """Train, or go on, and write OUT and its card (OUT with .json).
+
+    Raises:
+        UserError: the folder of speech is not one.
+        TrainingStopped: SIGINT or SIGTERM; all is saved.
+    """
+    if speech is not None and not (speech / "utterances.jsonl").is_file():
+        raise UserError(f"{speech} holds no utterances.jsonl; give the folder of the aligned speech")
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
+    folder.mkdir(parents=True, exist_ok=True)
+    store = folder.with_name(folder.name + ".material.npz")
+    material = load_material(store, speech, share)
+    seconds = len(material.units_TU) / 25
+    log.info("%.1f min of speech, %d voices", seconds / 60, len(set(material.voices)))
+    preset = EarsPreset(steps, warmup=min(200, steps // 4 + 1), evaluate_every=min(1000, steps))
+    try:
+        best = train_ears(material, store, preset, seed, folder)
+    except TrainingStopped as stopped:
+        raise UserError(str(stopped)) from None
+    ears = new_ears()
+    ears.load_state_dict(best["model"])
+    write_ears(ears, out)
+    card = {
+        "sha256": sha256(out),
+        "step": best["step"],
+        "units": list(MOUTH_UNITS),
+        "parameters": sum(weight.numel() for weight in ears.parameters()),
+        "held_out": best["held_out"],
+    }
+    with written_aside(out.with_suffix(".json")) as part:
+        part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    log.info("%s", table(best["held_out"]))
+
+
+def write_ears(ears: Ears, path: Path) -> None:
+    """Export with the names of any audio encoder; weights in eight bits."""
+    graph = EarsGraph(LogMel(mel_config()), ears).eval()
+    example = (torch.zeros(2, AUDIO_WINDOW_SAMPLES), torch.ones(2))
+    export_graph(graph, example, path, [PCM, GATE], [EMBEDDING])
+    store_as_int8(path)
+
+
+def table(rows: dict[str, dict[str, float]]) -> str:
+    """The voices that were kept apart, one line each."""
+    lines = [f"{'voice':28}{'r':>6}{'CCC':>6}{'ampl.':>7}{'p b m':>7}{'closed':>8}{'falsely':>9}"]
+    for voice, row in sorted(rows.items()):
+        lines.append(
+            f"{voice:28}{row['r']:6.2f}{row['ccc']:6.2f}{row['amplitude']:7.2f}{row['closures']:7.0f}"
+            f"{row['closed_percent']:7.0f}%{row['false_percent']:8.1f}%"
+        )
+    return "\n".join(lines)

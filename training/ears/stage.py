@@ -1,0 +1,213 @@
+"""The ears' training: sound of many voices -> mouth units and closure, judged by voices that were never heard.
+
+Axes: B pairs of frames, T frames of the material, U mouth units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.audio_encoder import LogMel
+from models.ears import Ears, EarsConfig
+from recipe.articulation.mouth_units import GAP_MM_U, MOUTH_UNITS, opening_mm, shape_units
+from recipe.files import sha256
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, recipe
+from training.audio_augmentation import AudioAugmentation, AudioAugmenter
+from training.distributed import Workers
+from training.ears.material import Material
+from training.identity import run_identity
+from training.loop import Check, Judgement, Plan, descend, train
+from training.sound import mel_config
+from training.synthetic_silence import silence_windows
+
+_WEIGHT_DECAY: Final = 0.02
+_CLOSED_EXTRA: Final = 2.0  # a pair with a p, b or m is drawn so much more often
+_SILENCE_SHARE: Final = 0.12  # of the pairs hear synthetic silence, and the mouth rests
+_UNIT_SPREAD: Final = 0.12  # units are told apart in such steps
+_OPENING_MM: Final = 4.0  # the opening is told apart in such steps
+_CLOSURE_WEIGHT: Final = 0.5
+_MOTION_WEIGHT: Final = 0.5
+CLOSED_BELOW_MM: Final = 1.0  # lips that far apart look closed
+_KEPT: Final = {"mouthPucker": 0.8, "tongueBodyUp": 1.0, "tongueForward": 1.0, "tongueLow": 1.0, "tongueTipUp": 1.0}
+
+
+@dataclass(frozen=True)
+class EarsPreset:
+    """Length of the training, in batches of pairs of neighbouring frames."""
+
+    steps: int
+    pairs: int = 96
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    evaluate_every: int = 1000
+
+
+def new_ears() -> Ears:
+    """Untrained ears for the fifteen units; p, b and m look as the presenter's do."""
+    kept_U = torch.tensor([_KEPT.get(unit, 0.0) for unit in MOUTH_UNITS])
+    return Ears(EarsConfig(len(MOUTH_UNITS)), torch.from_numpy(shape_units("PP")), kept_U)
+
+
+def train_ears(
+    material: Material, store: Path, preset: EarsPreset, seed: int, folder: Path, show_progress: bool = True
+) -> dict[str, Any]:
+    """Train, or go on training.
+
+    Args:
+        material: speech with its mouth.
+        store: the file it was read from, whose hash tells two materials apart.
+        preset: length.
+        seed: of all randomness.
+        folder: of the run.
+        show_progress: draw a progress bar.
+    Returns:
+        The content of best.pt, with `held_out`.
+    Raises:
+        InUseError, TrainingStopped: see training.loop.train.
+    """
+    torch.manual_seed(seed)
+    stage = EarsStage(material, preset)
+    source = {"source": {"sha256": sha256(store)}, "recipe": recipe(), "av_offset": {"frames": 0, "removed": False}}
+    identity = run_identity("ears", source, asdict(preset), seed, 1, stage.describe())
+    plan = Plan(seed, preset.steps, preset.warmup, preset.evaluate_every, checkpoint_every=500)
+    return train(stage, plan, folder, identity, Workers(), show_progress)
+
+
+class EarsStage:
+    """The fit, one step at a time."""
+
+    columns: ClassVar[list[str]] = ["loss", "units", "opening", "closure", "motion", "learning_rate", "step_ms"]
+    columns += ["ccc", "closed_percent", "false_percent", "real_r", "real_closed_percent"]
+
+    def __init__(self, material: Material, preset: EarsPreset) -> None:
+        self.material, self.preset, self.device = material, preset, torch.device("cpu")
+        self.ears = new_ears()
+        groups = [{"params": list(self.ears.parameters()), "base": preset.learning_rate}]
+        self.optimiser = torch.optim.AdamW(groups, lr=preset.learning_rate, weight_decay=_WEIGHT_DECAY)
+        self.optimisers: list[torch.optim.Optimizer] = [self.optimiser]
+        heard = [clip for clip, apart in zip(material.clips, material.held_out, strict=True) if not apart]
+        self.augmenter = AudioAugmenter(
+            LogMel(mel_config()), torch.from_numpy(material.pcm_S), AudioAugmentation(), material.clips, heard
+        )
+        self.units_TU, self.meet_T = torch.from_numpy(material.units_TU), torch.from_numpy(material.meet_T)
+        self.first = torch.from_numpy(np.concatenate([np.arange(start, stop - 1) for start, stop in heard]))
+        closed = self.meet_T[self.first] | self.meet_T[self.first + 1]
+        self.weights = (1 + _CLOSED_EXTRA * closed).double()
+
+    def step(self, number: int, generator: torch.Generator, check: Check) -> dict[str, float]:
+        chosen = torch.multinomial(self.weights, self.preset.pairs, replacement=True, generator=generator)
+        frames = torch.stack([self.first[chosen], self.first[chosen] + 1], dim=1).flatten()
+        features = self.augmenter.augmented(frames, generator, group_size=2)
+        units, meet = self.units_TU[frames], self.meet_T[frames]
+        quiet = (torch.rand(self.preset.pairs, generator=generator) < _SILENCE_SHARE).repeat_interleave(2)
+        silent, _ = silence_windows(int(quiet.sum()), AUDIO_WINDOW_SAMPLES, generator)
+        features[quiet] = self.augmenter.log_mel(silent)
+        self.ears.train()
+        told, closure = self.ears(features)
+        terms = ears_error(told, closure, units * ~quiet[:, None], meet & ~quiet)
+        loss = torch.stack(list(terms.values())).sum()
+        loss.backward()
+        descend(self.optimiser, self.ears.parameters(), Workers())
+        return {"loss": loss.item()} | {name: term.item() for name, term in terms.items()}
+
+    def judge(self, number: int, check: Check) -> Judgement:
+        rows = evaluate_ears(self.ears, self.material, self.augmenter)
+        real = [row for voice, row in rows.items() if voice.startswith("real:")]
+        told = [row for voice, row in rows.items() if not voice.startswith("real:")] or real
+
+        def mean(some: list[dict[str, float]], key: str) -> float:
+            return float(np.mean([row[key] for row in some])) if some else float("nan")
+
+        scores = {key: mean(told, key) for key in ("ccc", "closed_percent", "false_percent")}
+        scores |= {"real_r": mean(real, "r"), "real_closed_percent": mean(real, "closed_percent")}
+        kinds = [told, real] if real else [told]
+        score = float(np.mean([mean(kind, "ccc") + 0.5 * mean(kind, "closed_percent") / 100 for kind in kinds]))
+        return Judgement(
+            scores=scores,
+            score=score,
+            best={"model": self.ears.state_dict(), "held_out": rows},
+            shown={key: f"{scores[key]:.3g}" for key in ("ccc", "closed_percent", "real_r")},
+        )
+
+    def describe(self) -> dict[str, Any]:
+        return {"ears_config": self.ears.config.to_dict()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.ears.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.ears.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def ears_error(told_BU: Tensor, closure_B: Tensor, units_BU: Tensor, meet_B: Tensor) -> dict[str, Tensor]:
+    """The terms of the loss; B are pairs of neighbouring frames one after the other.
+
+    The units and the opening of a p, b or m are not asked for: closure answers for them, and a mean between open and
+    closed would teach the mouth to mumble.
+    """
+    gap_U = torch.tensor(GAP_MM_U)
+    opening, wanted = told_BU @ gap_U / _OPENING_MM, units_BU @ gap_U / _OPENING_MM
+    spoken = 1.0 - 0.7 * meet_B.float()
+    units = F.smooth_l1_loss(told_BU / _UNIT_SPREAD, units_BU / _UNIT_SPREAD, reduction="none").mean(dim=1)
+    motion = (opening[1::2] - opening[::2]) - (wanted[1::2] - wanted[::2])
+    return {
+        "units": (units * spoken).mean(),
+        "opening": ((opening - wanted).abs() * spoken).mean(),
+        "closure": _CLOSURE_WEIGHT * F.binary_cross_entropy_with_logits(closure_B, meet_B.float()),
+        "motion": _MOTION_WEIGHT * motion.abs().mean(),
+    }
+
+
+@torch.no_grad()
+def evaluate_ears(ears: Ears, material: Material, augmenter: AudioAugmenter) -> dict[str, dict[str, float]]:
+    """What the ears make of every voice that was kept apart, with the voice gate open.
+
+    Returns:
+        By voice: r, ccc and amplitude of the opening; closed_percent of the p, b and m; false_percent of the frames
+        told closed where the lips should stand clearly apart; p, b and m counted.
+    """
+    ears.eval()
+    heard: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]]] = {}
+    for voice, (start, stop), apart in zip(material.voices, material.clips, material.held_out, strict=True):
+        if apart:
+            parts = torch.arange(start, stop).split(256)
+            units = torch.cat([ears.tell(augmenter.clean(part), torch.ones(len(part))) for part in parts])
+            true = opening_mm(material.units_TU[start:stop])
+            heard.setdefault(voice, []).append((opening_mm(units.numpy()), true, material.meet_T[start:stop]))
+    return {
+        voice: opening_scores(
+            np.concatenate([told for told, _, _ in clips]),
+            np.concatenate([true for _, true, _ in clips]),
+            np.concatenate([meet for _, _, meet in clips]),
+        )
+        for voice, clips in heard.items()
+    }
+
+
+def opening_scores(
+    told_T: NDArray[np.float64], true_T: NDArray[np.float64], meet_T: NDArray[np.bool_]
+) -> dict[str, float]:
+    """How well an opening is told, see `evaluate_ears`; lengths in mm."""
+    covariance = float(np.mean((told_T - told_T.mean()) * (true_T - true_T.mean())))
+    spread = float(told_T.std() * true_T.std())
+    apart = float(told_T.var() + true_T.var() + (told_T.mean() - true_T.mean()) ** 2)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], meet_T, [False]]).astype(int)))
+    closures = [float(told_T[start:stop].min()) for start, stop in edges.reshape(-1, 2)]
+    clearly = true_T > 3 * CLOSED_BELOW_MM
+    return {
+        "r": covariance / max(spread, 1e-9),
+        "ccc": 2 * covariance / max(apart, 1e-9),
+        "amplitude": float(told_T.std() / max(true_T.std(), 1e-9)),
+        "closed_percent": 100 * float(np.mean([gap < CLOSED_BELOW_MM for gap in closures])) if closures else 100.0,
+        "false_percent": 100 * float((told_T[clearly] < CLOSED_BELOW_MM).mean()) if clearly.any() else 0.0,
+        "closures": float(len(closures)),
+    }
