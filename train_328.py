@@ -30,7 +30,7 @@ from recipe.errors import ConsentFormatError, UserError
 from recipe.names import check_name
 from recipe.places import at_home
 from training.interrupt import sigterm_interrupts
-from training.presets import PRESETS, Preset
+from training.presets import LONGEST_TEMPLATE_S, PRESETS, Preset
 
 if TYPE_CHECKING:
     from training.checked_export import CompileInt8
@@ -88,7 +88,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
         default="int8",
         help="how they are stored: a quarter of the space, or exact",
     )
-    packaging.add("--template_s", type=float, default=40.0, help="longest template, seconds (default: 40)")
+    packaging.add("--template_s", type=float, default=LONGEST_TEMPLATE_S, help="longest template, seconds")
     packaging.add("--no_evaluation", action="store_true", help="skip the held-out metrics")
     options = parser.parse_args(given)
     if problem := _problem(options, given):
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; exit codes: 0 done, 2 bad input, 130 interrupted (resume with the same command)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = parse_options(arguments)
-    _wait_without_spinning()
+    _wait_briefly()
     with sigterm_interrupts():
         try:
             import torch
@@ -265,13 +265,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _wait_without_spinning() -> None:
-    """Threads that wait for others give their core away: docs/decisions/0015-waiting-threads.md.
+def _wait_briefly() -> None:
+    """Threads that wait for others soon give their core away: docs/decisions/0015-waiting-threads.md.
 
-    OpenMP reads this once, when torch is imported.
+    OpenMP reads this once, when torch is imported. Whoever has chosen a policy of waiting keeps it.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 if __name__ == "__main__":

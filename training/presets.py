@@ -7,6 +7,9 @@ what was measured is in docs/model-details.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+LONGEST_TEMPLATE_S: Final = 40.0  # of the film that an avatar is drawn on
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from recipe.crop import INNER
 from recipe.material import GROUP_FRAMES, no_template, template_groups
 from recipe.recipe_328 import FPS, window_samples
 from recipe.voice_gate import gate
+from training.presets import LONGEST_TEMPLATE_S
 
-LONGEST_TEMPLATE_S = 40.0
 _SMOOTHING_S = 1.0
 
 
