@@ -3,7 +3,7 @@
     photo_HWC       uint8 RGB, the source itself
     points_K3       float32, its 478 landmarks, px, depth growing away from the camera
     plate_HWC       uint8 RGB, what lies behind the person, in the moving box
-    person_HW       uint8, 255 on the person, in the moving box
+    person_HW       uint8, 255 on the person
     layered         uint8 (), 1 if the person was cut out; 0: the fields fade out and the plate is the photo
     boxes_24        int32, moving box and mouth box: x0, y0, x1, y1 (px)
     cells_2         int32, sides of the fields' cells in the two boxes (px)
@@ -122,7 +122,7 @@ def check_arrays(arrays: WarpArrays, where: str) -> None:
             raise ValueError(f"{where}: a box {x0, y0, x1, y1} lies outside the photo of {width}x{height} px")
     if (arrays["cells_2"] < 1).any() or (arrays["facts_3"][:2] <= 0).any():
         raise ValueError(f"{where}: cells of {arrays['cells_2']} px, facts {arrays['facts_3']}; expected more than 0")
-    same = {name: _size(moving) for name in ("plate_HWC", "person_HW")} | {"own_teeth_HW4": _size(mouth)}
+    same = {"person_HW": (height, width), "plate_HWC": _size(moving), "own_teeth_HW4": _size(mouth)}
     same["moving_CRS2"] = _cells(moving, int(arrays["cells_2"][0]))
     same |= dict.fromkeys(("upper_CRS2", "lower_CRS2"), _cells(mouth, int(arrays["cells_2"][1])))
     for name, expected in same.items():

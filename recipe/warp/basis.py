@@ -32,6 +32,10 @@ from recipe.warp.units import MOUTH_UNITS
 Float = NDArray[np.float64]
 PARTS: Final = ("upper_teeth", "upper_gum", "lower_teeth", "lower_gum", "tongue")
 _FILE: Final = "basis.npz"
+# Landmarks of the chin's underside, where the presenter's picture shows the neck rather than the jaw, and the row above
+# them, which was read well: what moves a place of the row moves what lies below it, since the jaw is one bone.
+UNDER_CHIN: Final = (152, 148, 377, 176, 400, 175, 199, 208, 428, 171, 396, 140, 369)
+_CHIN_ROW: Final = (434, 430, 431, 262, 421, 200, 201, 32, 211, 210, 214)
 _CORNER_SHARE: Final = 1.15  # how much more slowly than a parabola the opening grows from the corner
 
 
@@ -55,8 +59,19 @@ def load_basis() -> Basis:
     parts = {
         name: (stored[f"{name}_P3"].astype(np.float64), stored[f"{name}_Q4"].astype(np.int64)) for name in PARTS
     }
-    mended = _rounder_corners(rest, _smoother_jaw(offsets))
+    mended = _rounder_corners(rest, _smoother_jaw(_whole_chin(rest, offsets)))
     return Basis(rest, mended, stored["gap_U"].astype(np.float64), stored["lip_line_3"].astype(np.float64), parts)
+
+
+def _whole_chin(rest_K3: Float, offsets_UK3: Float) -> Float:
+    """Let the underside of the chin go with its front."""
+    whole = offsets_UK3.copy()
+    row, under = list(_CHIN_ROW), list(UNDER_CHIN)
+    order = np.argsort(rest_K3[row, 0])
+    x = rest_K3[row, 0][order]
+    for unit, axis in np.ndindex(len(whole), 3):
+        whole[unit, under, axis] = np.interp(rest_K3[under, 0], x, offsets_UK3[unit, row, axis][order])
+    return whole
 
 
 def _smoother_jaw(offsets_UK3: Float) -> Float:

@@ -24,7 +24,7 @@ Float32 = NDArray[np.float32]
 _LINE: Final = 41  # points of a lip's smooth line
 _FEATHER: Final = 0.06  # eye distances over which the mouth's box blends into the face
 _PARTED_PX: Final = 0.4  # lips closer than this touch
-_TOUCH_DARK: Final = 0.45  # an open photo lacks the dark line of lips that touch
+_TOUCH_DARK: Final = 0.6  # an open photo lacks the dark line of lips that touch
 _FRACTION_BITS: Final = 4  # OpenCV's outlines in sixteenths of a px
 
 
@@ -47,6 +47,7 @@ class WarpedFace:
         self._contour_I2, self._contour_CI2 = arrays["contour_I2"], arrays["contour_CI2"]
         self._eye_distance_px, _, is_open = (float(v) for v in arrays["facts_3"])
         self._is_open = bool(is_open)
+        self._touch_3 = arrays["mucosa_3"] * np.float32(0.6)
         self._interior = MouthInterior(arrays)
         points = arrays["points_K3"][:, :2]
         self._eyes = [build_eye(self._photo, points, eye, arrays[f"lid_{eye}_HWC"]) for eye in (0, 1)]
@@ -111,8 +112,7 @@ class WarpedFace:
         if self._person is None:
             frame[y0:y1, x0:x1] = face
             return
-        inside = places - np.float32([x0, y0])
-        person = cv2.remap(self._person, inside, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        person = cv2.remap(self._person, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         frame[y0:y1, x0:x1] = cv2.blendLinear(face, self._plate, person, 1 - person)
 
     def _draw_mouth(self, frame: NDArray[np.uint8], source: NDArray[np.uint8], coefficients_C: Float32) -> None:
@@ -157,8 +157,8 @@ class WarpedFace:
         if self._is_open:
             line = hole.copy()
             cv2.polylines(line, [_fine(middle)], False, 1.0, 1, cv2.LINE_AA, _FRACTION_BITS)
-            soft = cv2.GaussianBlur(line, (0, 0), 0.012 * self._eye_distance_px + 0.5)
-            picture *= 1 - np.float32(_TOUCH_DARK) * soft[..., None]
+            soft = cv2.GaussianBlur(line, (0, 0), 0.010 * self._eye_distance_px + 0.5)
+            picture += (self._touch_3 - picture) * (np.float32(_TOUCH_DARK) * soft[..., None])
         head = coefficients_C[HEAD_AT:]
         shift = head @ self._contour_CI2[HEAD_AT:, len(self._contour_I2) // 4]
         inside = self._interior.draw(

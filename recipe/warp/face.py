@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.warp.basis import Float, load_basis
+from recipe.warp.basis import UNDER_CHIN, Float, load_basis
 from recipe.warp.points import (
     CHEEKS,
     CHIN,
@@ -76,8 +76,8 @@ def fit_face(rgb_HWC: NDArray[np.uint8], points_K3: NDArray[np.floating]) -> Fac
     if points.shape != (LANDMARKS, 3):
         raise ValueError(f"landmarks of shape {points.shape}, expected ({LANDMARKS}, 3): use data_prep's face mesh")
     basis = load_basis()
-    lips = {*UPPER_LIP, *LOWER_LIP, *MOUTH_CORNERS}
-    still = [k for k in range(SKIN) if k not in lips]
+    unsteady = {*UPPER_LIP, *LOWER_LIP, *MOUTH_CORNERS, *UNDER_CHIN}
+    still = [k for k in range(SKIN) if k not in unsteady]
     scale, turn = _rigid_fit(basis.rest_K3[still] * _FLIP, points[still])
     local = (points - points[NOSE_TIP]) @ turn
     rest = (basis.rest_K3 - basis.rest_K3[NOSE_TIP]) * _FLIP * scale

@@ -17,7 +17,7 @@ from recipe.warp.points import OVAL, SKIN
 _AXIS: Final = 0.55  # the neck's axis lies this far behind the landmarks' mean depth, in widths of the face
 _DEPTHS: Final = (0.15, 3.0)  # of that: what lies beyond the landmarks (hair, ears) is no deeper
 _CHIN: Final = 0.42  # from the face's middle to its chin, in heights of the face; a little less than a half
-_NECK: Final = 0.75  # the movement ends this far below
+_NECK: Final = 0.50  # the movement ends this far below
 _PIVOT: Final = 0.75  # a lean turns about this point below the face's middle
 _EDGE: Final = 0.11  # eye distances: towards a picture's edge that cuts the head everything comes to rest
 
@@ -43,8 +43,8 @@ class HeadFields:
         self._fades = not person_is_cut_out
         self._edge_px = _EDGE * eye_distance_px
         self._back = _AXIS * self._size[0]
-        self._depth_K1 = self._back - points_K3[:SKIN, 2:]
-        self._interpolated = Interpolator(points_K3[:SKIN, :2], np.zeros((0, 2)), eye_distance_px)
+        some = points_K3[:SKIN:3]  # depth is smooth: a third of the landmarks tells as much
+        self._depth = Interpolator(some[:, :2], self._back - some[:, 2:], np.zeros((0, 2)), eye_distance_px)
 
     @property
     def lowest_px(self) -> float:
@@ -67,7 +67,7 @@ class HeadFields:
     def __call__(self, where_N2: Float) -> Float:
         """Per unit of `units.HEAD_MOVES` (shifts in px): (N, 5, 2)."""
         weight = self.weight(where_N2)
-        depth = self._interpolated(self._depth_K1, where_N2)[:, 0]
+        depth = self._depth(where_N2)[:, 0]
         depth = np.clip(depth, _DEPTHS[0] * self._back, _DEPTHS[1] * self._back) * weight
         x, y = ((where_N2 - self._centre - [0, _PIVOT * self._size[1]]) * weight[:, None]).T
         none = np.zeros_like(weight)

@@ -18,12 +18,18 @@ from recipe.warp.units import MOUTH_UNITS
 
 Float32 = NDArray[np.float32]
 # Millimetres the rows are moved from the presenter's, which hide behind the lips at small openings: upper, lower.
-_TEETH_DOWN_MM: Final = (2.2, -3.2)
+_TEETH_DOWN_MM: Final = (2.2, -1.2)
 _TONGUE_FOLLOWS: Final = 0.8  # of the jaw's way
 _TONGUE_DM: Final = {"tongueTipUp": 0.10, "tongueBodyUp": 0.07, "tongueLow": -0.05}  # what raises it
 _CORNER: Final = 0.24  # of the lips' width at either end shows the inside of the cheeks
-_SHADE: Final = 0.05  # eye distances that the lips' shadow reaches into the mouth
-_DARKEST: Final = 0.34
+_SHADE: Final = 0.042  # eye distances that the lips' shadow reaches into the mouth
+_DARKEST: Final = 0.42
+_OWN_LIGHT: Final = 0.35  # of the shadow falls on the photo's own teeth, which have theirs already
+_LOWER_LIGHT: Final = 0.86  # of the light reaches the lower teeth, which lie further back
+# Lips pushed forward leave the teeth in the dark.
+_FORWARD: Final = {"mouthPucker": 0.75, "mouthFunnel": 0.55}
+_LEAST_LIGHT: Final = 0.35
+_FORWARD_U: Final = np.array([_FORWARD.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
 _JAW: Final = MOUTH_UNITS.index("jawOpen")
 _TONGUE_U: Final = np.array([_TONGUE_DM.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
 
@@ -38,6 +44,7 @@ class MouthInterior:
         self._eye_distance_px, self._px_per_dm = (float(v) for v in arrays["facts_3"][:2])
         self._cavity_3, self._mucosa_3 = (np.asarray(arrays[n], np.float32) for n in ("cavity_3", "mucosa_3"))
         self._sprites = {n: arrays[f"{n}_HW4"].astype(np.float32) for n in ("tongue", "lower_teeth", "upper_teeth")}
+        self._sprites["lower_teeth"][..., :3] *= np.float32(_LOWER_LIGHT)
         own = arrays["own_teeth_HW4"].astype(np.float32)
         self._own_teeth = own if own.any() else None
         self._own_at_2 = np.asarray(arrays["boxes_24"][1, :2], np.float32)
@@ -77,12 +84,16 @@ class MouthInterior:
             middle = np.array([(sprite.shape[1] - 1) / 2, (sprite.shape[0] - 1) / 2], np.float32)
             matrix = np.column_stack([axes_22, anchor + way - axes_22 @ middle])
             _lay(picture, cv2.warpAffine(sprite, matrix.astype(np.float64), size, flags=cv2.INTER_LINEAR))
+        light = self._light(hole_HW)
+        picture *= light * max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U))
         if self._own_teeth is not None:
             at = shift_2 + self._own_at_2 - origin_2
             matrix = np.array([[1, 0, at[0]], [0, 1, at[1]]], np.float64)
-            _lay(picture, cv2.warpAffine(self._own_teeth, matrix, size, flags=cv2.INTER_LINEAR))
+            own = cv2.warpAffine(self._own_teeth, matrix, size, flags=cv2.INTER_LINEAR)
+            own[..., :3] *= 1 - np.float32(_OWN_LIGHT) * (1 - light)
+            _lay(picture, own)
         self._lay_corners(picture, lips_L2)
-        return np.asarray(picture * self._light(hole_HW), np.float32)
+        return picture
 
     def _lay_corners(self, picture_HWC: Float32, lips_L2: Float32) -> None:
         """Towards its ends a mouth shows flesh, not depth."""

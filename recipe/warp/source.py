@@ -75,7 +75,7 @@ def prepare_source(
         "photo_HWC": np.ascontiguousarray(rgb_HWC),
         "points_K3": points_K3,
         "plate_HWC": np.ascontiguousarray(behind[y0:y1, x0:x1]),
-        "person_HW": np.round(alpha[y0:y1, x0:x1] * 255).astype(np.uint8),
+        "person_HW": np.round(alpha * 255).astype(np.uint8),
         "layered": np.array(person_HW is not None, np.uint8),
         "boxes_24": np.array([moving, mouth], np.int32),
         "cells_2": np.array([whole.cell_px, lips.cell_px], np.int32),
@@ -113,9 +113,9 @@ class _FaceMoves:
     def at(self, where_N2: Float, without: tuple[int, ...]) -> Float:
         """(N, C, 2) px per coefficient, not looking at some landmarks."""
         use = [k for k in range(SKIN) if k not in set(without)]
-        through = Interpolator(self._face.points_K3[use, :2], self._anchors, self._face.eye_distance_px)
         values = self.moves_CK2[:, use].transpose(1, 0, 2).reshape(len(use), -1)
-        own = through(values, where_N2).reshape(len(where_N2), -1, 2)
+        through = Interpolator(self._face.points_K3[use, :2], values, self._anchors, self._face.eye_distance_px)
+        own = through(where_N2).reshape(len(where_N2), -1, 2)
         return np.concatenate([own, self.head(where_N2)], axis=1)
 
 
@@ -188,9 +188,13 @@ def _moving_box(moves: _FaceMoves, alpha_HW: NDArray[np.float32], face: Face) ->
     weight = moves.head.weight(grid.places_N2).reshape(grid.rows, grid.columns)
     person = cv2.resize((alpha_HW > 0).astype(np.float32), (grid.columns, grid.rows), interpolation=cv2.INTER_AREA)
     rows, columns = np.nonzero((weight * face.eye_distance_px > _RESTS_PX) & (person > 0))
-    way = round((max(HEAD_LIMITS_5) + _EDGE) * 2 * face.eye_distance_px)
-    x0, y0 = max(int(columns.min()) * 8 - way, 0), max(int(rows.min()) * 8 - way, 0)
-    x1, y1 = min(int(columns.max() + 1) * 8 + way, width), min(int(rows.max() + 1) * 8, height)
+    inside = grid.places_N2.reshape(grid.rows, grid.columns, 2)[rows, columns]
+    limits = np.array(HEAD_LIMITS_5) * [face.eye_distance_px, face.eye_distance_px, 1, 1, 1]
+    # Each movement at its limit on its own; what all of them together reach beyond is the limits' own fault.
+    way = np.abs(moves.head(inside) * limits[:, None]).sum(1).max(1) + 8
+    low, high = inside - way[:, None], inside + way[:, None]
+    x0, y0 = (max(int(v), 0) // 2 * 2 for v in low.min(0))
+    x1, y1 = min(int(high[:, 0].max()) + 1, width), min(int(rows.max() + 1) * 8, height)
     return x0, y0, x1, y1
 
 

@@ -39,7 +39,7 @@ GAZE_RANGE: Final = (-1.0, 1.0)  # to the picture's right, and down; 0 as in the
 # Shifts are in distances of the outer eye corners, to the picture's right and down. Angles in radians: a positive roll
 # leans the head clockwise in the picture, a positive yaw brings the nose to the picture's right, a positive pitch down.
 HEAD_MOVES: Final = ("shift_x", "shift_y", "roll", "yaw", "pitch")
-HEAD_LIMITS_5: Final = (0.10, 0.08, 0.08, 0.12, 0.10)  # beyond them seams may show; vectors are clipped to them
+HEAD_LIMITS_5: Final = (0.07, 0.06, 0.07, 0.10, 0.08)  # beyond them seams may show; vectors are clipped to them
 # How far a full unit parts the lips in the middle, in mm of an average face; negative presses them together.
 GAP_MM_U: Final = (34.8, 0.0, 13.1, 3.8, -2.4, -2.4, -3.2, -1.2, -2.8, 0.6, 5.0, 0.0, 0.0, 0.0, 0.0)
 
