@@ -37,6 +37,7 @@ _FLIP: Final = np.array([1.0, -1.0, -1.0])  # the basis' axes to the picture's
 _PROPORTION: Final = (0.8, 1.25)  # of a mouth or chin, against the presenter's
 _OPEN: Final = 0.035  # inner lips this far apart, in eye distances, show something between them
 _TEETH_LIGHT: Final = 0.75  # of the skin's brightness: what shines so between the lips are teeth
+_OVERLAP: Final = 0.018  # eye distances: lips of an open photo close over the rest of teeth at their edge
 # How much of the photo's opening the jaw closes: with teeth in it the mouth smiles rather than hangs open.
 _JAW_CLOSES, _JAW_CLOSES_SMILE = 0.7, 0.25
 
@@ -91,7 +92,8 @@ def fit_face(rgb_HWC: NDArray[np.uint8], points_K3: NDArray[np.floating]) -> Fac
     own = _between_lips(rgb_HWC.shape[:2], points)
     is_open = _gap(points) > _OPEN * eyes
     teeth = _tooth_colour(rgb_HWC, own, skin) if is_open else None
-    closing = _closing(points[:, :2], units[..., :2], is_open, teeth is not None)
+    overlap = _OVERLAP * eyes if is_open else 0.0
+    closing = _closing(points[:, :2], units[..., :2], is_open, teeth is not None, overlap)
     return Face(points, units[..., :2], closing, turn, scale * wide, eyes, skin, is_open, own, teeth)
 
 
@@ -128,7 +130,7 @@ def _tooth_colour(rgb_HWC: NDArray[np.uint8], between_HW: NDArray[np.bool_], ski
     return np.asarray(np.percentile(inside, 75, axis=0))
 
 
-def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: bool) -> Float:
+def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: bool, overlap_px: float) -> Float:
     """The constant offset that closes the picture's mouth: part of it by the jaw, the rest by the lips themselves."""
     jaw = units_UK2[MOUTH_UNITS.index("jawOpen")]
     drop = max(float(jaw[LOWER_MIDDLE, 1] - jaw[UPPER_MIDDLE, 1]), 1e-3)
@@ -137,6 +139,7 @@ def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: boo
     gap = float((points_K2[lower, 1] - points_K2[upper, 1])[4:7].mean())
     offset = -share * gap / drop * jaw
     left = (points_K2 + offset)[lower] - (points_K2 + offset)[upper]
+    left[1:-1, 1] += overlap_px
     order = np.argsort(points_K2[upper, 0])
     x = points_K2[upper, 0][order]
     # Rows further from the inner one follow less; the outermost is held by the skin around it.

@@ -27,8 +27,8 @@ _DARKEST: Final = 0.42
 _OWN_LIGHT: Final = 0.35  # of the shadow falls on the photo's own teeth, which have theirs already
 _LOWER_LIGHT: Final = 0.86  # of the light reaches the lower teeth, which lie further back
 # Lips pushed forward leave the teeth in the dark.
-_FORWARD: Final = {"mouthPucker": 0.75, "mouthFunnel": 0.55}
-_LEAST_LIGHT: Final = 0.35
+_FORWARD: Final = {"mouthPucker": 0.6, "mouthFunnel": 0.45}
+_LEAST_LIGHT: Final = 0.5
 _FORWARD_U: Final = np.array([_FORWARD.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
 _JAW: Final = MOUTH_UNITS.index("jawOpen")
 _TONGUE_U: Final = np.array([_TONGUE_DM.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
