@@ -14,11 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.face_mesh import MESH_POINTS
 from data_prep.face_networks import open_network
 
 _NETWORK: Final = "selfie_segmentation/selfie_segmentation.tflite"
 _INPUT_PX: Final = 256
 _STRIDE: Final = 2
+_SURE: Final = 0.5
+_COVERED: Final = 0.8  # of the face must be person, or the network looked at something else
 
 
 def find_person(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -34,6 +37,23 @@ def find_person(rgb_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
     (answer,) = request.infer([np.asarray(seen, np.float32)[None] / np.float32(255)]).values()
     person = cv2.resize(np.array(answer[0, ..., 0]), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(np.clip(person, 0, 1), np.float32)
+
+
+def face_in_person(person_HW: NDArray[np.float32], points_K3: NDArray[np.floating]) -> NDArray[np.float32] | None:
+    """The one person whose face it is, without others; None where the network did not see the face's owner.
+
+    Args:
+        person_HW: from `find_person`.
+        points_K3: the face's landmarks.
+    """
+    face = np.zeros(person_HW.shape, np.uint8)
+    cv2.fillConvexPoly(face, cv2.convexHull(points_K3[:MESH_POINTS, :2].astype(np.int32)), 1)
+    sure = (person_HW > _SURE).astype(np.uint8)
+    if sure[face > 0].mean() < _COVERED:
+        return None
+    _, labels = cv2.connectedComponents(np.maximum(sure, face))
+    own = labels == np.bincount(labels[face > 0]).argmax()
+    return np.where(own, np.maximum(person_HW, face), 0).astype(np.float32)
 
 
 def _read(path: Path) -> Any:

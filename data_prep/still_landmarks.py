@@ -44,11 +44,7 @@ def still_landmarks(rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mes
         box_4: x0, y0, x1, y1 from brow to chin.
         mesh: it forgets what it followed before.
     """
-    centre, size = (box_4[:2] + box_4[2:]) / 2, float(np.max(box_4[2:] - box_4[:2]))
-    mesh.restart()
-    first = None
-    for _ in range(2):  # the second look starts from the mesh's own first result
-        first = _look(rgb_HWC, centre, 2.4 * size, mesh)
+    first = one_look(rgb_HWC, box_4, mesh)
     if first is None:
         return None
     skin = first[:MESH_POINTS, :2]
@@ -62,6 +58,18 @@ def still_landmarks(rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mes
     median = np.median(views_VK3, axis=0)
     spread = np.sqrt(((views_VK3 - median)[..., :2] ** 2).sum(-1).mean(0))
     return StillLandmarks(median.astype(np.float32), spread.astype(np.float32))
+
+
+def one_look(
+    rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mesh: FaceMesh
+) -> NDArray[np.float32] | None:
+    """Landmarks of a single look, (K, 3), or None: enough to choose among many pictures."""
+    centre, size = (box_4[:2] + box_4[2:]) / 2, float(np.max(box_4[2:] - box_4[:2]))
+    mesh.restart()
+    points = None
+    for _ in range(2):  # the second look starts from the mesh's own first result
+        points = _look(rgb_HWC, centre, 2.4 * size, mesh)
+    return points
 
 
 def _look(
