@@ -88,7 +88,7 @@ class FaceMesh:
             return None
         flat = points[:, :2]
         self._square = _turned_square(flat.min(0), flat.max(0), flat[list(_LEVEL)])
-        return points.astype(np.float32) - np.float32([0.5, 0.5, 0.0])
+        return points.astype(np.float32) - np.array([0.5, 0.5, 0.0], np.float32)
 
     def close(self) -> None:
         """Free its memory; the networks themselves stay for the next one."""

@@ -120,11 +120,9 @@ def _landmarks(rgb_HWC: NDArray[np.uint8], detector: FaceDetector, mesh: FaceMes
             f"no face was found in {name}: give a photo of one person who looks into the camera, in good light"
         )
     widths = boxes[:, 2] - boxes[:, 0]
-    if np.count_nonzero(widths >= _SECOND_FACE * widths.max()) > 1:
-        raise PhotoFaceError(
-            f"{name} shows {np.count_nonzero(widths >= _SECOND_FACE * widths.max())} faces, expected one: crop the photo "
-            "to the person who is to speak"
-        )
+    count = np.count_nonzero(widths >= _SECOND_FACE * widths.max())
+    if count > 1:
+        raise PhotoFaceError(f"{name} shows {count} faces, expected one: crop the photo to the person who is to speak")
     found = still_landmarks(rgb_HWC, boxes[0], mesh)
     if found is None:
         raise PhotoFaceError(

@@ -45,7 +45,11 @@ def check_photo(evidence: PhotoEvidence, name: str) -> list[str]:
             "needed): hold the camera still, and let it focus on the eyes"
         )
     _check_hidden(evidence, name)  # before the turn: that of a face half hidden is guessed
-    turns = {"sideways": evidence.yaw_deg, "tilted": evidence.roll_deg, "up or down": evidence.pitch_deg - _LEVEL_PITCH_DEG}
+    turns = {
+        "sideways": evidence.yaw_deg,
+        "tilted": evidence.roll_deg,
+        "up or down": evidence.pitch_deg - _LEVEL_PITCH_DEG,
+    }
     worst = max(turns, key=lambda turn: abs(turns[turn]))
     if abs(turns[worst]) > MOST_TURN_DEG:
         raise PhotoFaceError(

@@ -116,7 +116,7 @@ def _values(picture: NDArray[np.float32], places_N2: Float) -> NDArray[np.float3
 
 
 def _light(light_HW: NDArray[np.float32], places_N2: Float) -> float:
-    return max(float(np.median(_values(cv2.blur(light_HW, (5, 5)), places_N2))), 1.0)
+    return max(float(np.median(_values(np.asarray(cv2.blur(light_HW, (5, 5)), np.float32), places_N2))), 1.0)
 
 
 def _sharpness(light_HW: NDArray[np.float32], at_K2: Float) -> float:
@@ -131,7 +131,7 @@ def _sharpness(light_HW: NDArray[np.float32], at_K2: Float) -> float:
 
 def _lips_seen(lab_HWC: NDArray[np.float32], at_K2: Float, skin: float) -> tuple[float, float]:
     """How evenly the lips' colour differs from the skin around them, and how dark the line between them is."""
-    smooth = cv2.GaussianBlur(lab_HWC, (0, 0), 1.0)
+    smooth = np.asarray(cv2.GaussianBlur(lab_HWC, (0, 0), 1.0), np.float32)
     outer = np.concatenate([at_K2[list(UPPER_OUTER[2:-2])], at_K2[list(LOWER_OUTER[2:-2])]])
     inner = np.concatenate([at_K2[list(UPPER_INNER[2:-2])], at_K2[list(LOWER_INNER[2:-2])]])
     away = outer - inner
@@ -144,7 +144,7 @@ def _lips_seen(lab_HWC: NDArray[np.float32], at_K2: Float, skin: float) -> tuple
     edge = float(np.linalg.norm(steps.mean(0)) / (1.5 + scatter))
     upper, lower = (at_K2[list(line[2:-2])] for line in (UPPER_INNER, LOWER_INNER))
     share = np.linspace(-0.35, 1.35, 18)[:, None, None]
-    across = _values(lab_HWC[..., 0], (upper + (lower - upper) * share - [0, 0]).reshape(-1, 2)).reshape(len(share), -1)
+    across = _values(lab_HWC[..., 0], (upper + (lower - upper) * share).reshape(-1, 2)).reshape(len(share), -1)
     lips = (_values(smooth, (outer + inner) / 2)[:, 0]).reshape(2, -1).mean(0)
     line = float(np.median(lips - across.min(0)) / skin)
     return edge, line
@@ -160,7 +160,7 @@ def _eye_contrast(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> floa
     """Between the darkest and the lightest of an eye: iris and white; a lid has neither."""
     iris = at_K2[[RIGHT_IRIS, LEFT_IRIS][eye] :][:5]
     line = (at_K2[list(UPPER_LIDS[eye])] + at_K2[list(LOWER_LIDS[eye])])[1:-1] / 2
-    values = _values(cv2.blur(light_HW, (3, 3)), np.concatenate([iris[:1], line]))
+    values = _values(np.asarray(cv2.blur(light_HW, (3, 3)), np.float32), np.concatenate([iris[:1], line]))
     return float(values.max() - values.min())
 
 
@@ -168,4 +168,4 @@ def _eye_surroundings(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> 
     """Under an eye, where sunglasses darken and nothing else does much."""
     lower = at_K2[list(LOWER_LIDS[eye])]
     width = np.linalg.norm(lower[0] - lower[-1])
-    return _light(light_HW, lower[2:-2] + [0, 0.28 * width])
+    return _light(light_HW, lower[2:-2] + np.array([0, 0.28 * width]))

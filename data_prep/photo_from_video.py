@@ -49,7 +49,9 @@ def best_frame(path: Path, detector: FaceDetector, mesh: FaceMesh) -> NDArray[np
             if best is None or badness < least:
                 best, least = rgb, badness
     if best is None:
-        raise NotAVideoError(f"{path.name} holds no picture that can be decoded: export it anew as MP4, or give a photo")
+        raise NotAVideoError(
+            f"{path.name} holds no picture that can be decoded: export it anew as MP4, or give a photo"
+        )
     return best
 
 

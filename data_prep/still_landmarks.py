@@ -60,9 +60,7 @@ def still_landmarks(rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mes
     return StillLandmarks(median.astype(np.float32), spread.astype(np.float32))
 
 
-def one_look(
-    rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mesh: FaceMesh
-) -> NDArray[np.float32] | None:
+def one_look(rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mesh: FaceMesh) -> NDArray[np.float32] | None:
     """Landmarks of a single look, (K, 3), or None: enough to choose among many pictures."""
     centre, size = (box_4[:2] + box_4[2:]) / 2, float(np.max(box_4[2:] - box_4[:2]))
     mesh.restart()
@@ -79,7 +77,8 @@ def _look(
     to_view = np.array([[scale, 0, _VIEW_PX / 2 - scale * centre_2[0]], [0, scale, _VIEW_PX / 2 - scale * centre_2[1]]])
     smaller = scale < 0.5  # a large face: averaged rather than sampled
     if smaller:
-        rgb_HWC = cv2.resize(rgb_HWC, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(rgb_HWC, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        rgb_HWC = np.asarray(small, np.uint8)
         to_view[:, :2] /= 2 * scale
     view = cv2.warpAffine(rgb_HWC, to_view, (_VIEW_PX, _VIEW_PX), borderMode=cv2.BORDER_REPLICATE)
     points = mesh.process_3d(np.asarray(view, np.uint8))

@@ -43,6 +43,7 @@ CLOSING: Final = len(MOUTH_UNITS)  # places of the further coefficients
 BROWS_AT: Final = CLOSING + 1
 HEAD_AT: Final = CLOSING + 2
 COEFFICIENTS: Final = HEAD_AT + len(HEAD_MOVES)
+WARP_VERSION: Final = 1  # of this schema and of how it is drawn; stamped into every photo avatar
 LONGEST_SIDE_PX: Final = 1024
 _LARGEST_BYTES: Final = 64 << 20  # of all arrays together; a picture of 1024 px has 15 MB
 # Sizes that are fixed; None where the picture decides.
@@ -78,7 +79,8 @@ def save_arrays(path: Path, arrays: WarpArrays) -> None:
     """Write them compressed, in one step."""
     check_arrays(arrays, str(path))
     with written_aside(path) as part:
-        np.savez_compressed(part, **dict(arrays))
+        plain: dict[str, Any] = dict(arrays)
+        np.savez_compressed(part, **plain)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -115,7 +117,9 @@ def check_arrays(arrays: WarpArrays, where: str) -> None:
             raise ValueError(f"{where}: {name} holds numbers that are not finite")
     height, width = arrays["photo_HWC"].shape[:2]
     if not (2 <= height <= LONGEST_SIDE_PX and 2 <= width <= LONGEST_SIDE_PX) or height % 2 or width % 2:
-        raise ValueError(f"{where}: the photo has {width}x{height} px, expected even sides of at most {LONGEST_SIDE_PX}")
+        raise ValueError(
+            f"{where}: the photo has {width}x{height} px, expected even sides of at most {LONGEST_SIDE_PX}"
+        )
     moving, mouth = arrays["boxes_24"].tolist()
     for x0, y0, x1, y1 in (moving, mouth):
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):

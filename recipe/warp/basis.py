@@ -56,9 +56,7 @@ def load_basis() -> Basis:
     with np.load(Path(__file__).with_name(_FILE), allow_pickle=False) as file:
         stored = {name: file[name] for name in file.files}
     rest, offsets = stored["rest_K3"].astype(np.float64), stored["offsets_UK3"].astype(np.float64)
-    parts = {
-        name: (stored[f"{name}_P3"].astype(np.float64), stored[f"{name}_Q4"].astype(np.int64)) for name in PARTS
-    }
+    parts = {name: (stored[f"{name}_P3"].astype(np.float64), stored[f"{name}_Q4"].astype(np.int64)) for name in PARTS}
     mended = _rounder_corners(rest, _smoother_jaw(_whole_chin(rest, offsets)))
     return Basis(rest, mended, stored["gap_U"].astype(np.float64), stored["lip_line_3"].astype(np.float64), parts)
 

@@ -1,7 +1,8 @@
 """One frame of a source: told lips, head, lids, brows and gaze, it gives the picture.
 
-The face is two layers, the upper lip with what is above and the lower lip with what is below, cut along the line where
-the moved inner lips meet; behind the cut lies the inside of the mouth. So an open photo can close and a closed one open.
+The face is two layers, the upper lip with what is above and the lower lip with what is below, cut along the line
+where the moved inner lips meet; behind the cut lies the inside of the mouth. So an open photo can close, and a closed
+one open.
 
 Axes: H W C picture, U mouth units, C coefficients, I points of the inner lips, L points of a lip's smooth line.
 """
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from recipe.warp.arrays import BROWS_AT, CLOSING, COEFFICIENTS, HEAD_AT, WarpArrays, check_arrays
 from recipe.warp.eyes import build_eye, draw_eye
-from recipe.warp.fields import smoothstep, source_map
+from recipe.warp.fields import sampled, smoothstep, source_map
 from recipe.warp.mouth_interior import MouthInterior
 from recipe.warp.units import BLINK_RANGE, BROWS_RANGE, GAZE_RANGE, HEAD_LIMITS_5, MOUTH_RANGE, MOUTH_UNITS
 
@@ -40,7 +41,7 @@ class WarpedFace:
         check_arrays(arrays, "the prepared source")
         self._photo = np.ascontiguousarray(arrays["photo_HWC"])
         self._plate = arrays["plate_HWC"]
-        self._person = (arrays["person_HW"] / np.float32(255)) if arrays["layered"] else None
+        self._person = (arrays["person_HW"].astype(np.float32) / np.float32(255)) if arrays["layered"] else None
         self._moving, self._mouth = ([int(v) for v in box] for box in arrays["boxes_24"])
         self._cells = [int(v) for v in arrays["cells_2"]]
         self._fields = {n: _Field(arrays[f"{n}_CRS2"]) for n in ("moving", "upper", "lower")}
@@ -108,24 +109,24 @@ class WarpedFace:
     def _draw_face(self, frame: NDArray[np.uint8], source: NDArray[np.uint8], coefficients_C: Float32) -> None:
         x0, y0, x1, y1 = self._moving
         places = self._fields["moving"].source_map(coefficients_C, self._cells[0], (x0, y0))[: y1 - y0, : x1 - x0]
-        face = cv2.remap(source, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        face = sampled(source, places)
         if self._person is None:
             frame[y0:y1, x0:x1] = face
             return
-        person = cv2.remap(self._person, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        person = sampled(self._person, places)
         frame[y0:y1, x0:x1] = cv2.blendLinear(face, self._plate, person, 1 - person)
 
     def _draw_mouth(self, frame: NDArray[np.uint8], source: NDArray[np.uint8], coefficients_C: Float32) -> None:
         x0, y0, x1, y1 = self._mouth
-        origin = np.float32([x0, y0])
+        origin = np.array([x0, y0], np.float32)
         upper, lower = self._inner_lips(coefficients_C, origin)
-        middle = (upper + lower) / 2
+        middle = _between(upper, lower)
         layers = []
         for name in ("upper", "lower"):
             places = self._fields[name].source_map(coefficients_C, self._cells[1], (x0, y0))[: y1 - y0, : x1 - x0]
-            layers.append(cv2.remap(source, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+            layers.append(sampled(source, places))
         under = _below(middle, (y1 - y0, x1 - x0))
-        skin = cv2.blendLinear(layers[0], layers[1], 1 - under, under)
+        skin = np.asarray(cv2.blendLinear(layers[0], layers[1], 1 - under, under), np.uint8)
         if float((lower - upper)[_LINE // 3 : -_LINE // 3, 1].mean()) > _PARTED_PX or self._is_open:
             self._draw_between(skin, upper, lower, coefficients_C, origin)
         part = frame[y0:y1, x0:x1]
@@ -149,11 +150,11 @@ class WarpedFace:
         pad = 8
         left, top = np.clip(outline.min(0).astype(int) - pad, 0, None)
         right, bottom = np.minimum(outline.max(0).astype(int) + pad + 1, skin.shape[1::-1])
-        part, corner = skin[top:bottom, left:right], np.float32([left, top])
+        part, corner = skin[top:bottom, left:right], np.array([left, top], np.float32)
         hole = np.zeros(part.shape[:2], np.float32)
         cv2.fillPoly(hole, [_fine(outline - corner)], 1.0, cv2.LINE_AA, _FRACTION_BITS)
         picture = part.astype(np.float32)
-        middle = (upper_L2 + lower_L2) / 2 - corner
+        middle = _between(upper_L2, lower_L2) - corner
         if self._is_open:
             line = hole.copy()
             cv2.polylines(line, [_fine(middle)], False, 1.0, 1, cv2.LINE_AA, _FRACTION_BITS)
@@ -195,6 +196,10 @@ def _below(line_L2: Float32, shape: tuple[int, int]) -> Float32:
     edge = np.array([left, *line_L2, right, [width + 2, height + 2], [-2, height + 2]])
     cv2.fillPoly(under, [_fine(edge)], 1.0, cv2.LINE_AA, _FRACTION_BITS)
     return np.asarray(cv2.GaussianBlur(under, (0, 0), 0.7), np.float32)
+
+
+def _between(upper_L2: Float32, lower_L2: Float32) -> Float32:
+    return np.asarray((upper_L2 + lower_L2) * np.float32(0.5), np.float32)
 
 
 def _fine(points_L2: NDArray[np.floating]) -> NDArray[np.int32]:

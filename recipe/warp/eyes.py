@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.warp.fields import smoothstep
+from recipe.warp.fields import sampled, smoothstep
 from recipe.warp.points import LEFT_IRIS, LOWER_LIDS, RIGHT_IRIS, UPPER_LIDS
 
 Float32 = NDArray[np.float32]
@@ -23,6 +23,7 @@ _LASHES: Final = (0.16, 0.09)  # above the upper line and below the lower one la
 _LASH_DARK: Final = 0.62
 _FULL_AT: Final = 0.30  # the lid has its full strength at this blink: the lashes at rest fade rather than vanish
 _GAZE: Final = 0.10  # widths of the eye that a full gaze moves the iris
+_GAZE_DOWN: Final = 0.5  # of that, up and down: lids are in the way
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def closed_lid(rgb_HWC: NDArray[np.uint8], points_K2: NDArray[np.floating], eye:
     x0, y0, x1, y1 = find_eye_boxes(points_K2, width, height)[eye]
     upper, lower = (points_K2[list(line[eye])] - [x0, y0] for line in (UPPER_LIDS, LOWER_LIDS))
     span = float(np.ptp(upper[:, 0]))
-    outline = np.concatenate([upper - [0, _LASHES[0] * span], (lower + [0, _LASHES[1] * span])[::-1]])
+    above, below = np.array([[0, -_LASHES[0] * span], [0, _LASHES[1] * span]])
+    outline = np.concatenate([upper + above, (lower + below)[::-1]])
     hole = np.zeros((y1 - y0, x1 - x0), np.uint8)
     cv2.fillPoly(hole, [np.round(outline).astype(np.int32)], 255)
     hole = cv2.dilate(hole, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, [int(0.07 * span) * 2 + 1] * 2))
@@ -76,7 +78,9 @@ def _bulge(upper_L2: NDArray[np.floating], lower_L2: NDArray[np.floating], shape
     down = (y - top) / np.maximum(bottom - top, 0.1 * span)
     across = np.abs(x - upper_L2[:, 0].mean()) / (0.5 * span)
     inside = smoothstep(-0.6, 0.2, down) * smoothstep(1.5, 0.9, down) * smoothstep(1.1, 0.6, across)
-    return np.asarray(1 + inside * (0.05 * smoothstep(0.9, 0.2, np.abs(down - 0.3)) - 0.07 * down.clip(0, 1)), np.float32)
+    return np.asarray(
+        1 + inside * (0.05 * smoothstep(0.9, 0.2, np.abs(down - 0.3)) - 0.07 * down.clip(0, 1)), np.float32
+    )
 
 
 def build_eye(
@@ -111,7 +115,7 @@ def _gaze_share(
     opening = np.zeros(shape[:2], np.float32)
     outline = np.concatenate([upper_L2, lower_L2[::-1]])
     cv2.fillPoly(opening, [(outline * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    edge = cv2.GaussianBlur(opening, (0, 0), 0.03 * float(np.ptp(upper_L2[:, 0])))
+    edge = np.asarray(cv2.GaussianBlur(opening, (0, 0), 0.03 * float(np.ptp(upper_L2[:, 0]))), np.float64)
     return np.asarray(smoothstep(2.3, 1.1, reach) * smoothstep(0.35, 0.95, edge), np.float32)
 
 
@@ -134,23 +138,20 @@ def draw_eye(source_HWC: NDArray[np.uint8], eye: Eye, blink: float, gaze_2: Floa
 
 def _with_gaze(part_HWC: NDArray[np.uint8], eye: Eye, gaze_2: Float32) -> NDArray[np.uint8]:
     y, x = np.mgrid[: part_HWC.shape[0], : part_HWC.shape[1]].astype(np.float32)
-    step = gaze_2 * np.float32(_GAZE) * np.ptp(eye.upper_L2[:, 0]) * np.float32([1.0, 0.5])
-    moved = cv2.remap(
-        part_HWC, x - step[0] * eye.gaze_HW, y - step[1] * eye.gaze_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(moved, np.uint8)
+    step = gaze_2 * np.float32(_GAZE) * np.ptp(eye.upper_L2[:, 0]) * np.array([1.0, _GAZE_DOWN], np.float32)
+    return sampled(part_HWC, np.stack([x, y], axis=-1) - eye.gaze_HW[..., None] * step)
 
 
 def _with_lid(part_HWC: NDArray[np.uint8], eye: Eye, blink: float) -> NDArray[np.uint8]:
     span = float(np.ptp(eye.upper_L2[:, 0]))
     fall = np.maximum(eye.lower_L2[:, 1] - eye.upper_L2[:, 1], 0)
     edge = eye.upper_L2 + np.stack([np.zeros_like(fall), blink * fall], axis=-1)
-    above = eye.upper_L2 - np.float32([0, _LASHES[0] * span])
+    above = eye.upper_L2 - np.array([0, _LASHES[0] * span], np.float32)
     strength = min(1.0, blink / _FULL_AT)
     lid = np.zeros(part_HWC.shape[:2], np.float32)
     cv2.fillPoly(lid, [(np.concatenate([above, edge[::-1]]) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
     if blink > 0.9:  # shut: what shows below the line (lower lashes, a rest of white) goes too
-        under = (eye.lower_L2 + np.float32([0, 0.03 * span]))[::-1]
+        under = (eye.lower_L2 + np.array([0, 0.03 * span], np.float32))[::-1]
         cv2.fillPoly(lid, [(np.concatenate([above, under]) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
     lid = cv2.GaussianBlur(lid, (0, 0), 0.025 * span)[..., None] * strength
     picture = part_HWC + (eye.closed_HWC - part_HWC) * lid

@@ -9,13 +9,15 @@ Axes: N places, C channels (one field each), R S rows and columns of cells, K la
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
+Picture = TypeVar("Picture", np.uint8, np.float32)
+_NO_SECOND_MAP: Final = np.empty(0, np.float32)
 _SMOOTHING: Final = 0.004  # of the kernel, in eye distances: how far the field may miss a landmark
 _ROUNDS: Final = 3  # each divides the error of the inverse by three or more; a tenth of a px is left
 
@@ -71,6 +73,17 @@ class Interpolator:
         return -_distances(where_M2, self._at) @ self._weights[:-1] + self._weights[-1]
 
 
+def sampled(picture: NDArray[Picture], places_HW2: NDArray[np.float32]) -> NDArray[Picture]:
+    """A picture at places between its pixels, bilinear; beyond its edge the edge goes on.
+
+    Args:
+        picture: any number of channels.
+        places_HW2: x, y in px.
+    """
+    found = cv2.remap(picture, places_HW2, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, picture.dtype)
+
+
 def smoothstep(start: float, stop: float, x: Float) -> Float:
     """0 before start, 1 after stop (either may be the greater), smooth between."""
     t = np.clip((x - start) / (stop - start), 0, 1)
@@ -93,7 +106,7 @@ def source_map(
     step = field_RS2 * np.float32(1 / cell_px)
     at = cells_RS2 - step
     for _ in range(_ROUNDS):
-        at = cells_RS2 - cv2.remap(step, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        at = cells_RS2 - sampled(step, at)
     places = at * np.float32(cell_px) + (origin_2 + np.float32((cell_px - 1) / 2))
     rows, columns = field_RS2.shape[:2]
     # Beyond the middles of the outermost cells resize repeats their value: continue them by one cell, then cut.

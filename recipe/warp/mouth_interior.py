@@ -8,7 +8,7 @@ Axes: H W C picture, L points of a lip's line.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -85,12 +85,12 @@ class MouthInterior:
             matrix = np.column_stack([axes_22, anchor + way - axes_22 @ middle])
             _lay(picture, cv2.warpAffine(sprite, matrix.astype(np.float64), size, flags=cv2.INTER_LINEAR))
         light = self._light(hole_HW)
-        picture *= light * max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U))
+        picture *= np.asarray(light * max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U)), np.float32)
         if self._own_teeth is not None:
             at = shift_2 + self._own_at_2 - origin_2
             matrix = np.array([[1, 0, at[0]], [0, 1, at[1]]], np.float64)
             own = cv2.warpAffine(self._own_teeth, matrix, size, flags=cv2.INTER_LINEAR)
-            own[..., :3] *= 1 - np.float32(_OWN_LIGHT) * (1 - light)
+            own[..., :3] *= np.float32(1) - np.float32(_OWN_LIGHT) * (1 - light)
             _lay(picture, own)
         self._lay_corners(picture, lips_L2)
         return picture
@@ -113,7 +113,7 @@ class MouthInterior:
         return np.asarray(_DARKEST + (1 - _DARKEST) * share, np.float32)[..., None]
 
 
-def _lay(under_HWC: Float32, sprite_HW4: Float32) -> None:
+def _lay(under_HWC: Float32, sprite_HW4: NDArray[Any]) -> None:
     """A premultiplied sprite over a picture, in place."""
     under_HWC *= 1 - sprite_HW4[..., 3:] / np.float32(255)
     under_HWC += sprite_HW4[..., :3]

@@ -35,7 +35,7 @@ from recipe.warp.teeth import mouth_sprites
 from recipe.warp.units import HEAD_LIMITS_5, MOUTH_UNITS
 
 _RINGS: Final = (0.82, 1.3, 2.5)  # of the face's size: there nothing of the face's own movement is left
-_BROW_RISE: Final = 0.085  # eye distances
+_BROW_RISE: Final = 0.06  # eye distances
 _RESTS_PX: Final = 0.05  # what moves less than this is left out of the moving box
 _EDGE: Final = 0.05  # eye distances: the person's outline is taken this much too wide, and this soft
 _CAVITY: Final = (0.20, 0.075, 0.07)  # against the skin's brightness
@@ -150,7 +150,8 @@ def _own_teeth(rgb_HWC: NDArray[np.uint8], face: Face, box: tuple[int, int, int,
     x0, y0, x1, y1 = box
     shown = np.zeros((y1 - y0, x1 - x0), np.uint8)
     if face.tooth_rgb is not None:
-        shown = cv2.erode(face.own_teeth_HW[y0:y1, x0:x1].astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
+        shown = face.own_teeth_HW[y0:y1, x0:x1].astype(np.uint8) * np.uint8(255)
+    shown = np.asarray(cv2.erode(shown, np.ones((3, 3), np.uint8)), np.uint8)
     alpha = cv2.GaussianBlur(shown.astype(np.float32) / 255, (0, 0), 1.2)[..., None]
     sprite = np.concatenate([rgb_HWC[y0:y1, x0:x1] * alpha, 255 * alpha], axis=-1)
     return np.clip(sprite + 0.5, 0, 255).astype(np.uint8)

@@ -27,6 +27,7 @@ _SOFT_PX: Final = {"upper_teeth": 1.2, "lower_teeth": 1.2, "tongue": 6.0}  # fac
 # Against the skin's mean brightness.
 _GUM_RGB: Final = np.array([0.70, 0.37, 0.36])
 _TONGUE_RGB: Final = np.array([0.62, 0.31, 0.31])
+_DIM_RGB: Final = np.array([0.92, 1.05, 1.14])  # light that came through a mouth is red
 _TOOTH_TINT: Final = np.array([1.05, 0.99, 0.92])
 
 
@@ -41,7 +42,7 @@ def mouth_sprites(face: Face, rgb_HWC: NDArray[np.uint8]) -> dict[str, NDArray[n
     for name, parts in _SPRITES.items():
         light, is_tooth, alpha = np.moveaxis(_drawn(basis, parts, _SOFT_PX[name]), -1, 0)[..., None]
         flesh = (_TONGUE_RGB if name == "tongue" else _GUM_RGB) * level * tinge
-        colour = light * (is_tooth * tooth + (alpha - is_tooth) * flesh)
+        colour = light**_DIM_RGB * (is_tooth * tooth + (alpha - is_tooth) * flesh)
         picture = np.concatenate([colour, 255 * alpha], axis=-1).astype(np.float32)
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         sprites[name] = np.clip(small + 0.5, 0, 255).astype(np.uint8)
@@ -77,7 +78,9 @@ def _drawn(basis: Basis, parts: tuple[str, ...], soft_px: float) -> NDArray[np.f
         is_tooth = float(part.endswith("teeth"))
         light = _light(corners, points[:, 2].max(), glint=0.30 if is_tooth else 0.10)
         xy = (corners[..., :2] - basis.lip_line_3[:2]) * [_PX_PER_DM, -_PX_PER_DM] + [size[1] / 2, size[0] / 2]
-        quads += list(zip(corners[..., 2].mean(1), (xy * 16).astype(np.int32), light, [is_tooth] * len(xy), strict=True))
+        quads += list(
+            zip(corners[..., 2].mean(1), (xy * 16).astype(np.int32), light, [is_tooth] * len(xy), strict=True)
+        )
     for _, xy_42, light_of_quad, is_tooth in sorted(quads, key=lambda quad: quad[0]):
         cv2.fillConvexPoly(sprite, xy_42, (float(light_of_quad), is_tooth, 1.0), cv2.LINE_8, 4)
     return np.asarray(cv2.GaussianBlur(sprite, (0, 0), soft_px), np.float32)
