@@ -20,7 +20,8 @@
     own_teeth_HW4   uint8 RGBA, premultiplied, in the mouth box: what the picture shows between its lips
     lid_0_HWC lid_1_HWC   uint8 RGB, the closed eyes, in their boxes
 
-Coefficients C: the mouth units, 1 (closes the picture's mouth), brows, the head's movements.
+Coefficients C: the mouth units, 1 (closes the picture's mouth), how much closed lips are pressed together, brows, the
+head's movements.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ from recipe.warp.units import HEAD_MOVES, MOUTH_UNITS
 
 WarpArrays = Mapping[str, NDArray[Any]]
 CLOSING: Final = len(MOUTH_UNITS)  # places of the further coefficients
-BROWS_AT: Final = CLOSING + 1
-HEAD_AT: Final = CLOSING + 2
+TOUCHING: Final = CLOSING + 1
+BROWS_AT: Final = CLOSING + 2
+HEAD_AT: Final = CLOSING + 3
 COEFFICIENTS: Final = HEAD_AT + len(HEAD_MOVES)
 WARP_VERSION: Final = 1  # of this schema and of how it is drawn; stamped into every photo avatar
 LONGEST_SIDE_PX: Final = 1024

@@ -15,17 +15,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.warp.arrays import BROWS_AT, CLOSING, COEFFICIENTS, HEAD_AT, WarpArrays, check_arrays
+from recipe.warp.arrays import BROWS_AT, CLOSING, COEFFICIENTS, HEAD_AT, TOUCHING, WarpArrays, check_arrays
 from recipe.warp.eyes import build_eye, draw_eye
 from recipe.warp.fields import sampled, smoothstep, source_map
 from recipe.warp.mouth_interior import MouthInterior
-from recipe.warp.units import BLINK_RANGE, BROWS_RANGE, GAZE_RANGE, HEAD_LIMITS_5, MOUTH_RANGE, MOUTH_UNITS
+from recipe.warp.units import (
+    BLINK_RANGE,
+    BROWS_RANGE,
+    GAZE_RANGE,
+    HEAD_LIMITS_5,
+    MOUTH_RANGE,
+    MOUTH_UNITS,
+    opening_mm,
+)
 
 Float32 = NDArray[np.float32]
 _LINE: Final = 41  # points of a lip's smooth line
 _FEATHER: Final = 0.06  # eye distances over which the mouth's box blends into the face
 _PARTED_PX: Final = 0.4  # lips closer than this touch
 _TOUCH_DARK: Final = 0.6  # an open photo lacks the dark line of lips that touch
+_PRESSED_MM: Final = 1.5  # lips told to part by this no longer press upon each other
 _FRACTION_BITS: Final = 4  # OpenCV's outlines in sixteenths of a px
 
 
@@ -92,6 +101,7 @@ class WarpedFace:
         coefficients = np.empty(COEFFICIENTS, np.float32)
         coefficients[: len(MOUTH_UNITS)] = np.clip(units_U, *MOUTH_RANGE)
         coefficients[CLOSING] = 1.0
+        coefficients[TOUCHING] = max(0.0, 1 - float(opening_mm(coefficients[: len(MOUTH_UNITS)])) / _PRESSED_MM)
         coefficients[BROWS_AT] = np.clip(brows, *BROWS_RANGE)
         limits = np.array(HEAD_LIMITS_5)
         coefficients[HEAD_AT:] = np.clip(head_5, -limits, limits)

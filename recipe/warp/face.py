@@ -49,6 +49,7 @@ class Face:
     points_K3: Float
     units_UK2: Float  # what a full unit adds to the landmarks
     closing_K2: Float  # what closes the picture's own mouth
+    touching_K2: Float  # what presses an open picture's closed lips upon each other
     turn_33: Float  # from the face's axes to the picture's
     px_per_dm: float  # of the basis, across the mouth
     eye_distance_px: float
@@ -92,9 +93,11 @@ def fit_face(rgb_HWC: NDArray[np.uint8], points_K3: NDArray[np.floating]) -> Fac
     own = _between_lips(rgb_HWC.shape[:2], points)
     is_open = _gap(points) > _OPEN * eyes
     teeth = _tooth_colour(rgb_HWC, own, skin) if is_open else None
-    overlap = _OVERLAP * eyes if is_open else 0.0
-    closing = _closing(points[:, :2], units[..., :2], is_open, teeth is not None, overlap)
-    return Face(points, units[..., :2], closing, turn, scale * wide, eyes, skin, is_open, own, teeth)
+    closing = _closing(points[:, :2], units[..., :2], is_open, teeth is not None)
+    overlap = np.zeros((len(UPPER_INNER), 2))
+    overlap[1:-1, 1] = _OVERLAP * eyes if is_open else 0.0
+    touching = _together(points[:, :2], overlap)
+    return Face(points, units[..., :2], closing, touching, turn, scale * wide, eyes, skin, is_open, own, teeth)
 
 
 def _rigid_fit(source_N3: Float, target_N3: Float) -> tuple[float, Float]:
@@ -130,7 +133,7 @@ def _tooth_colour(rgb_HWC: NDArray[np.uint8], between_HW: NDArray[np.bool_], ski
     return np.asarray(np.percentile(inside, 75, axis=0))
 
 
-def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: bool, overlap_px: float) -> Float:
+def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: bool) -> Float:
     """The constant offset that closes the picture's mouth: part of it by the jaw, the rest by the lips themselves."""
     jaw = units_UK2[MOUTH_UNITS.index("jawOpen")]
     drop = max(float(jaw[LOWER_MIDDLE, 1] - jaw[UPPER_MIDDLE, 1]), 1e-3)
@@ -139,13 +142,20 @@ def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: boo
     gap = float((points_K2[lower, 1] - points_K2[upper, 1])[4:7].mean())
     offset = -share * gap / drop * jaw
     left = (points_K2 + offset)[lower] - (points_K2 + offset)[upper]
-    left[1:-1, 1] += overlap_px
-    order = np.argsort(points_K2[upper, 0])
-    x = points_K2[upper, 0][order]
-    # Rows further from the inner one follow less; the outermost is held by the skin around it.
+    return offset + _together(points_K2, left)
+
+
+def _together(points_K2: Float, amount_I2: Float) -> Float:
+    """Bring the lips together by so much at the inner lips' points, each half-way: (K, 2).
+
+    Rows further from the inner one follow less; the outermost is held by the skin around it.
+    """
     follows = dict.fromkeys((*UPPER_INNER, *LOWER_INNER), 1.0) | dict.fromkeys((*UPPER_SECOND, *LOWER_SECOND), 0.85)
+    order = np.argsort(points_K2[list(UPPER_INNER), 0])
+    x = points_K2[list(UPPER_INNER), 0][order]
+    offset = np.zeros_like(points_K2)
     for lip, way in ((UPPER_LIP, 0.5), (LOWER_LIP, -0.5)):
-        for k in set(lip) - set(MOUTH_CORNERS):
-            amount = [np.interp(points_K2[k, 0], x, left[order, axis]) for axis in (0, 1)]
-            offset[k] += way * follows.get(k, 0.65) * np.array(amount)
+        for k in sorted(set(lip) - set(MOUTH_CORNERS)):
+            amount = [np.interp(points_K2[k, 0], x, amount_I2[order, axis]) for axis in (0, 1)]
+            offset[k] = way * follows.get(k, 0.65) * np.array(amount)
     return offset

@@ -24,7 +24,8 @@ _REST_S: Final = 0.6  # before an end the movement dies away
 _DRIFT: Final = ((0.012, 0.16), (0.007, 0.20), (0.014, 0.22), (0.030, 0.18), (0.014, 0.25))
 _PLAY: Final = ((0.003, 0.6), (0.002, 0.6), (0.004, 0.7), (0.008, 0.6), (0.007, 0.7))
 _BREATH_S, _BREATH = 3.9, 0.006  # one breath, and how far it lifts the head in eye distances
-_BLINKS_S: Final = (2.0, 6.0)  # from one to the next
+_BLINK_EVERY_S: Final = 4.0  # or a little more often; from one to the next 2 to 6 s
+_BLINKS: Final = (0.7, 1.3)  # how uneven the intervals are, before they are made to fill the loop
 _CLOSE_S, _HOLD_S, _OPEN_S = 0.09, 0.04, 0.18
 _GLANCES_S: Final = (0.7, 2.4)  # how long the eyes rest on a place
 _GLANCE: Final = (0.16, 0.10)  # how far from it they wander, in full gazes
@@ -87,16 +88,17 @@ def _drift(frames: int, hz: float, rng: np.random.Generator) -> Float:
 
 def _blinks(time_s: Float, rng: np.random.Generator) -> Float:
     """Quick down, short hold, slower up; none that an end of the loop would cut."""
+    seconds = len(time_s) / FPS
     closed = np.zeros(len(time_s))
-    whole = _CLOSE_S + _HOLD_S + _OPEN_S
     # Walked to and fro, the way from the last blink to the end and back counts twice: ends get half of an interval.
-    start = rng.uniform(_BLINKS_S[0] / 2, _BLINKS_S[1] / 2)
-    while start + whole < time_s[-1] - _BLINKS_S[0] / 4:
+    intervals = rng.uniform(*_BLINKS, size=int(np.ceil(seconds / _BLINK_EVERY_S)) + 1)
+    intervals[[0, -1]] /= 2
+    middles_s = np.cumsum(intervals)[:-1] / intervals.sum() * seconds
+    for start in middles_s - (_CLOSE_S + _HOLD_S + _OPEN_S) / 2:
         since = time_s - start
         down = smoothstep(0, _CLOSE_S, since)
         up = smoothstep(0, _OPEN_S, since - _CLOSE_S - _HOLD_S)
         closed = np.maximum(closed, down * (1 - up))
-        start += whole + rng.uniform(*_BLINKS_S)
     return closed
 
 

@@ -85,13 +85,14 @@ class MouthInterior:
             matrix = np.column_stack([axes_22, anchor + way - axes_22 @ middle])
             _lay(picture, cv2.warpAffine(sprite, matrix.astype(np.float64), size, flags=cv2.INTER_LINEAR))
         light = self._light(hole_HW)
-        picture *= np.asarray(light * max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U)), np.float32)
+        forward = np.float32(max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U)))
+        picture = np.asarray(picture * light * forward, np.float32)
         if self._own_teeth is not None:
             at = shift_2 + self._own_at_2 - origin_2
             matrix = np.array([[1, 0, at[0]], [0, 1, at[1]]], np.float64)
-            own = cv2.warpAffine(self._own_teeth, matrix, size, flags=cv2.INTER_LINEAR)
-            own[..., :3] *= np.float32(1) - np.float32(_OWN_LIGHT) * (1 - light)
-            _lay(picture, own)
+            own = np.asarray(cv2.warpAffine(self._own_teeth, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
+            lit = np.asarray(own[..., :3] * (1 - np.float32(_OWN_LIGHT) * (1 - light)), np.float32)
+            _lay(picture, np.concatenate([lit, own[..., 3:]], axis=-1))
         self._lay_corners(picture, lips_L2)
         return picture
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.warp.arrays import COEFFICIENTS, LONGEST_SIDE_PX, WarpArrays
+from recipe.warp.arrays import BROWS_AT, CLOSING, HEAD_AT, LONGEST_SIDE_PX, TOUCHING, WarpArrays
 from recipe.warp.eyes import closed_lid
 from recipe.warp.face import Face, fit_face
 from recipe.warp.fields import Float, Grid, Interpolator
@@ -97,12 +97,12 @@ class _FaceMoves:
 
     def __init__(self, face: Face, head: HeadFields) -> None:
         self._face, self.head = face, head
-        moves_CK2 = np.zeros((COEFFICIENTS - 5, *face.closing_K2.shape))
+        moves_CK2 = np.zeros((HEAD_AT, *face.closing_K2.shape))
         moves_CK2[: len(MOUTH_UNITS)] = face.units_UK2
-        moves_CK2[len(MOUTH_UNITS)] = face.closing_K2
+        moves_CK2[CLOSING], moves_CK2[TOUCHING] = face.closing_K2, face.touching_K2
         up = -face.turn_33[:2, 1] * _BROW_RISE * face.eye_distance_px
-        moves_CK2[-1, list(BROWS)] = up
-        moves_CK2[-1, list(BROWS_ABOVE)] = 0.5 * up
+        moves_CK2[BROWS_AT, list(BROWS)] = up
+        moves_CK2[BROWS_AT, list(BROWS_ABOVE)] = 0.5 * up
         self.moves_CK2 = moves_CK2
         oval = face.points_K3[list(OVAL), :2]
         centre, size = (oval.max(0) + oval.min(0)) / 2, np.ptp(oval, 0)
