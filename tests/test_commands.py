@@ -15,6 +15,7 @@ from tests.conftest import REPOSITORY
 PROGRAMS = {
     "api.py": ["--port", "eight"],
     "inference_328.py": ["--name", "demo"],
+    "photo_328.py": ["eve", "photo.jpg", "--size", "401"],
     "train_328.py": ["--name", "demo", "--stage", "abacus"],
     "-m data_prep": ["demo", "--audio_features", "abacus"],
     "-m evaluation": ["demo", "--device", "abacus"],

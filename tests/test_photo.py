@@ -170,7 +170,7 @@ def test_what_cannot_become_an_avatar_is_refused(
 
 def test_closed_eyes_are_refused(picture: Picture, found: StillLandmarks, tmp_path: Path) -> None:
     asleep = WarpedFace(prepare_source(picture, found.points_K3)).draw(mouth_units({}), np.zeros(5), 1.0)
-    with pytest.raises(HiddenFaceError, match="eyes in asleep.png are closed"):
+    with pytest.raises(HiddenFaceError, match=r"eyes in asleep\.png are closed"):
         prepared(written(tmp_path / "asleep.png", asleep))
 
 
@@ -389,7 +389,7 @@ def test_ears_that_lie_there_are_listed(avatars_dir: Path) -> None:
     folder = avatars_dir / "eve"
     facts = {k: v for k, v in asdict(read_manifest(folder)).items() if k != "files"}
     (folder / "audio_encoder.onnx").write_bytes(b"ears")
-    with pytest.raises(BrokenAvatarError, match="audio_encoder.onnx is not listed"):
+    with pytest.raises(BrokenAvatarError, match=r"audio_encoder\.onnx is not listed"):
         open_avatar(avatars_dir, "eve")
     seal_avatar(folder, facts)
     assert "audio_encoder.onnx" in open_avatar(avatars_dir, "eve").manifest.files
@@ -448,4 +448,3 @@ def test_help_loads_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert ran.stderr.strip() == "[]"
-    assert "photo.jpg" not in ran.stderr

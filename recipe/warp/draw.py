@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.warp.arrays import BROWS_AT, CLOSING, COEFFICIENTS, HEAD_AT, TOUCHING, WarpArrays, check_arrays
+from recipe.warp.curves import smoothstep
 from recipe.warp.eyes import build_eye, draw_eye
-from recipe.warp.fields import sampled, smoothstep, source_map
+from recipe.warp.fields import sampled, source_map
 from recipe.warp.mouth_interior import MouthInterior
 from recipe.warp.units import (
     BLINK_RANGE,

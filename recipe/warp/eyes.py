@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.warp.fields import sampled, smoothstep
+from recipe.warp.curves import smoothstep
+from recipe.warp.fields import sampled
 from recipe.warp.points import LEFT_IRIS, LOWER_LIDS, RIGHT_IRIS, UPPER_LIDS
 
 Float32 = NDArray[np.float32]

@@ -84,12 +84,6 @@ def sampled(picture: NDArray[Picture], places_HW2: NDArray[np.float32]) -> NDArr
     return np.asarray(found, picture.dtype)
 
 
-def smoothstep(start: float, stop: float, x: Float) -> Float:
-    """0 before start, 1 after stop (either may be the greater), smooth between."""
-    t = np.clip((x - start) / (stop - start), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t))
-
-
 def source_map(
     field_RS2: NDArray[np.float32], cells_RS2: NDArray[np.float32], cell_px: int, origin_2: NDArray[np.float32]
 ) -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from recipe.warp.fields import Float, Interpolator, smoothstep
+from recipe.warp.curves import smoothstep
+from recipe.warp.fields import Float, Interpolator
 from recipe.warp.points import OVAL, SKIN
 
 _AXIS: Final = 0.55  # the neck's axis lies this far behind the landmarks' mean depth, in widths of the face

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.recipe_328 import FPS
-from recipe.warp.fields import Float, smoothstep
+from recipe.warp.curves import Float, smoothstep
 
 Float32 = NDArray[np.float32]
 LOOP_S: Final = 10.0
