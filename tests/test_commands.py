@@ -26,6 +26,7 @@ PROGRAMS = {
     "-m benchmarks.growth": ["--name", "demo", "--size", "7x7"],
     "-m benchmarks.peer": ["--name", "demo", "--malloc", "abacus"],
     "-m benchmarks.per_frame": ["--name", "demo", "--runtimes", "abacus"],
+    "-m benchmarks.photo_frame": ["--photo", "photo.jpg", "--frames", "few"],
     "-m benchmarks.service": ["--name", "demo", "--device", "abacus"],
     "-m benchmarks.training_step": ["--name", "demo", "--preset", "abacus"],
 }

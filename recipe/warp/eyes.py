@@ -36,6 +36,7 @@ class Eye:
     upper_L2: Float32
     lower_L2: Float32
     lash_rgb: Float32
+    places_HW2: Float32  # x and y of every pixel of the box
     gaze_HW: Float32  # which share of the iris' movement a pixel of the box takes part in
 
 
@@ -98,7 +99,8 @@ def build_eye(
     lash = np.minimum(np.median(darkest, axis=0), 0.45 * closed_HWC.mean((0, 1)))
     gaze = _gaze_share(upper[order], lower[order], points_K2, eye, (x0, y0), part.shape)
     lines = (upper[order].astype(np.float32), lower[order].astype(np.float32))
-    return Eye((x0, y0, x1, y1), closed_HWC.astype(np.float32), *lines, lash.astype(np.float32), gaze)
+    places = np.stack(np.meshgrid(np.arange(x1 - x0), np.arange(y1 - y0)), axis=-1).astype(np.float32)
+    return Eye((x0, y0, x1, y1), closed_HWC.astype(np.float32), *lines, lash.astype(np.float32), places, gaze)
 
 
 def _gaze_share(
@@ -138,9 +140,8 @@ def draw_eye(source_HWC: NDArray[np.uint8], eye: Eye, blink: float, gaze_2: Floa
 
 
 def _with_gaze(part_HWC: NDArray[np.uint8], eye: Eye, gaze_2: Float32) -> NDArray[np.uint8]:
-    y, x = np.mgrid[: part_HWC.shape[0], : part_HWC.shape[1]].astype(np.float32)
     step = gaze_2 * np.float32(_GAZE) * np.ptp(eye.upper_L2[:, 0]) * np.array([1.0, _GAZE_DOWN], np.float32)
-    return sampled(part_HWC, np.stack([x, y], axis=-1) - eye.gaze_HW[..., None] * step)
+    return sampled(part_HWC, eye.places_HW2 - eye.gaze_HW[..., None] * step)
 
 
 def _with_lid(part_HWC: NDArray[np.uint8], eye: Eye, blink: float) -> NDArray[np.uint8]:
