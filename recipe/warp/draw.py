@@ -36,6 +36,8 @@ _FEATHER: Final = 0.06  # eye distances over which the mouth's box blends into t
 _PARTED_PX: Final = 0.4  # lips closer than this touch
 _TOUCH_DARK: Final = 0.6  # an open photo lacks the dark line of lips that touch
 _PRESSED_MM: Final = 1.5  # lips told to part by this no longer press upon each other
+_STRIP_PX: Final = 96
+_SPARE_PX: Final = 6  # for what the face's own movements add at its outline
 _NOTHING: Final = np.empty(0, np.float32)
 _FRACTION_BITS: Final = 4  # OpenCV's outlines in sixteenths of a px
 
@@ -64,6 +66,7 @@ class WarpedFace:
         points = arrays["points_K3"][:, :2]
         self._eyes = [build_eye(self._photo, points, eye, arrays[f"lid_{eye}_HWC"]) for eye in (0, 1)]
         self._feather = self._feathered()
+        self._strips = self._strips_of_the_person()
         self._along = _smooth_line(len(self._contour_I2) // 2)
 
     @property
@@ -121,12 +124,12 @@ class WarpedFace:
     def _draw_face(self, frame: NDArray[np.uint8], source: NDArray[np.uint8], coefficients_C: Float32) -> None:
         x0, y0, x1, y1 = self._moving
         places = self._fields["moving"].source_map(coefficients_C, self._cells[0], (x0, y0))[: y1 - y0, : x1 - x0]
-        face = sampled(source, places)
         if self._person is None:
-            frame[y0:y1, x0:x1] = face
+            frame[y0:y1, x0:x1] = sampled(source, places)
             return
-        person = sampled(self._person, places)
-        frame[y0:y1, x0:x1] = cv2.blendLinear(face, self._plate, person, 1 - person)
+        for strip in self._strips:
+            face, person = sampled(source, places[strip]), sampled(self._person, places[strip])
+            frame[y0:y1, x0:x1][strip] = cv2.blendLinear(face, self._plate[strip], person, 1 - person)
 
     def _draw_mouth(self, frame: NDArray[np.uint8], source: NDArray[np.uint8], coefficients_C: Float32) -> None:
         x0, y0, x1, y1 = self._mouth
@@ -180,6 +183,21 @@ class WarpedFace:
         picture += (inside - picture) * cv2.GaussianBlur(hole, (0, 0), 0.7)[..., None]
         part[:] = np.clip(picture + np.float32(0.5), 0, 255).astype(np.uint8)
 
+    def _strips_of_the_person(self) -> list[tuple[slice, slice]]:
+        """Parts of the moving box, one below the other, outside which the person never comes: the photo stays there."""
+        if self._person is None:
+            return []
+        x0, y0, x1, y1 = self._moving
+        way = round(self._fields["moving"].reach_px(self._eye_distance_px)) + _SPARE_PX
+        person = self._person[y0:y1, x0:x1] > 0
+        strips = []
+        for top in range(0, y1 - y0, _STRIP_PX):
+            columns = np.flatnonzero(person[max(top - way, 0) : top + _STRIP_PX + way].any(axis=0))
+            if len(columns):
+                sides = slice(max(int(columns[0]) - way, 0), int(columns[-1]) + way + 1)
+                strips.append((slice(top, min(top + _STRIP_PX, y1 - y0)), sides))
+        return strips
+
     def _feathered(self) -> Float32:
         x0, y0, x1, y1 = self._mouth
         x, y = np.arange(x1 - x0), np.arange(y1 - y0)
@@ -194,6 +212,11 @@ class _Field:
         rows, columns = moves_CRS2.shape[1:3]
         self._moves = np.ascontiguousarray(moves_CRS2.reshape(len(moves_CRS2), -1), np.float32)
         self._cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).astype(np.float32)
+
+    def reach_px(self, eye_distance_px: float) -> float:
+        """How far the head's movements at their limits carry any place."""
+        limits = np.array(HEAD_LIMITS_5, np.float32) * [eye_distance_px, eye_distance_px, 1, 1, 1]
+        return float((np.abs(self._moves[HEAD_AT:]) * limits[:, None]).sum(0).max())
 
     def source_map(self, coefficients_C: Float32, cell_px: int, origin: tuple[int, int]) -> Float32:
         # OpenCV's product: NumPy's starts threads for it, whose waiting costs half of a frame's time again.

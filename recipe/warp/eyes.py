@@ -21,7 +21,7 @@ from recipe.warp.points import LEFT_IRIS, LOWER_LIDS, RIGHT_IRIS, UPPER_LIDS
 Float32 = NDArray[np.float32]
 _MARGIN: Final = 0.45  # of the eye's width around it
 _LASHES: Final = (0.16, 0.09)  # above the upper line and below the lower one lashes end, in widths of the eye
-_LASH_DARK: Final = 0.62
+_LASH_DARK: Final = 0.72
 _FULL_AT: Final = 0.30  # the lid has its full strength at this blink: the lashes at rest fade rather than vanish
 _GAZE: Final = 0.10  # widths of the eye that a full gaze moves the iris
 _GAZE_DOWN: Final = 0.5  # of that, up and down: lids are in the way

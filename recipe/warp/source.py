@@ -37,7 +37,8 @@ from recipe.warp.units import HEAD_LIMITS_5, MOUTH_UNITS
 _RINGS: Final = (0.82, 1.3, 2.5)  # of the face's size: there nothing of the face's own movement is left
 _BROW_RISE: Final = 0.06  # eye distances
 _RESTS_PX: Final = 0.05  # what moves less than this is left out of the moving box
-_EDGE: Final = 0.05  # eye distances: the person's outline is taken this much too wide, and this soft
+_EDGE: Final = 0.03  # eye distances: the person's outline is taken this much too wide, and this soft
+_PLATE_PX: Final = 320  # what lies behind the person is guessed at this size
 _CAVITY: Final = (0.20, 0.075, 0.07)  # against the skin's brightness
 _MUCOSA: Final = 0.52  # the inside of the cheeks, against the lips' colour
 
@@ -173,11 +174,11 @@ def _outline(person_HW: NDArray[np.float32], face: Face) -> NDArray[np.float32]:
 def _plate(rgb_HWC: NDArray[np.uint8], alpha_HW: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The background alone: outside the person the photo's own pixels, behind it what the surroundings suggest."""
     height, width = rgb_HWC.shape[:2]
-    scale = min(1.0, 256 / max(height, width))
+    scale = min(1.0, _PLATE_PX / max(height, width))
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
     small = cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA)
     hole = cv2.resize((alpha_HW > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-    filled = cv2.inpaint(np.asarray(small, np.uint8), hole.astype(np.uint8), 4, cv2.INPAINT_TELEA)
+    filled = cv2.inpaint(np.asarray(small, np.uint8), hole.astype(np.uint8), 3, cv2.INPAINT_NS)
     large = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.where(alpha_HW[..., None] > 0, large, rgb_HWC).astype(np.uint8)
 
