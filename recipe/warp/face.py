@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from recipe.warp.basis import UNDER_CHIN, Float, load_basis
 from recipe.warp.points import (
+    ABOVE_LIPS,
+    BELOW_LIPS,
     CHEEKS,
     CHIN,
     EYE_CORNERS,
@@ -148,14 +150,15 @@ def _closing(points_K2: Float, units_UK2: Float, is_open: bool, shows_teeth: boo
 def _together(points_K2: Float, amount_I2: Float) -> Float:
     """Bring the lips together by so much at the inner lips' points, each half-way: (K, 2).
 
-    Rows further from the inner one follow less; the outermost is held by the skin around it.
+    Rows further from the inner one follow less, and the skin around the lips a little.
     """
-    follows = dict.fromkeys((*UPPER_INNER, *LOWER_INNER), 1.0) | dict.fromkeys((*UPPER_SECOND, *LOWER_SECOND), 0.85)
+    follows = dict.fromkeys((*UPPER_INNER, *LOWER_INNER), 1.0) | dict.fromkeys((*UPPER_SECOND, *LOWER_SECOND), 0.88)
+    follows |= dict.fromkeys((*ABOVE_LIPS, *BELOW_LIPS), 0.38)
     order = np.argsort(points_K2[list(UPPER_INNER), 0])
     x = points_K2[list(UPPER_INNER), 0][order]
     offset = np.zeros_like(points_K2)
-    for lip, way in ((UPPER_LIP, 0.5), (LOWER_LIP, -0.5)):
+    for lip, way in (((*UPPER_LIP, *ABOVE_LIPS), 0.5), ((*LOWER_LIP, *BELOW_LIPS), -0.5)):
         for k in sorted(set(lip) - set(MOUTH_CORNERS)):
             amount = [np.interp(points_K2[k, 0], x, amount_I2[order, axis]) for axis in (0, 1)]
-            offset[k] = way * follows.get(k, 0.65) * np.array(amount)
+            offset[k] = way * follows.get(k, 0.68) * np.array(amount)
     return offset

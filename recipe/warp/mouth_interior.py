@@ -29,6 +29,7 @@ _LOWER_LIGHT: Final = 0.86  # of the light reaches the lower teeth, which lie fu
 # Lips pushed forward leave the teeth in the dark.
 _FORWARD: Final = {"mouthPucker": 0.6, "mouthFunnel": 0.45}
 _LEAST_LIGHT: Final = 0.5
+_DIM_RGB: Final = np.array([0.85, 1.1, 1.25], np.float32)  # light that finds its way into a mouth is red
 _FORWARD_U: Final = np.array([_FORWARD.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
 _JAW: Final = MOUTH_UNITS.index("jawOpen")
 _TONGUE_U: Final = np.array([_TONGUE_DM.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
@@ -85,7 +86,7 @@ class MouthInterior:
             matrix = np.column_stack([axes_22, anchor + way - axes_22 @ middle])
             _lay(picture, cv2.warpAffine(sprite, matrix.astype(np.float64), size, flags=cv2.INTER_LINEAR))
         light = self._light(hole_HW)
-        forward = np.float32(max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U)))
+        forward = np.float32(max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U))) ** _DIM_RGB
         picture = np.asarray(picture * light * forward, np.float32)
         if self._own_teeth is not None:
             at = shift_2 + self._own_at_2 - origin_2
