@@ -140,7 +140,12 @@ def _built_aside(final: Path) -> Iterator[Path]:
         yield folder
         if final.exists():
             final.rename(old)
-        folder.rename(final)
+        try:
+            folder.rename(final)
+        except OSError:
+            if old.exists():
+                old.rename(final)  # the earlier avatar is better than none
+            raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

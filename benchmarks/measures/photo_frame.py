@@ -69,6 +69,7 @@ def _row(
 def _times(face: WarpedFace, frames: int) -> tuple[list[float], list[float]]:
     motion = idle_motion(0)
     vowels = [mouth_units(vowel) for vowel in _VOWELS]
+    time.sleep(0.5)  # NumPy's threads go on waiting busily for a while after the set-up
     cpu_ms, wall_ms = [], []
     for i in range(frames):
         t = i / 25
