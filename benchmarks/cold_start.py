@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
 
     end("imports")
     from recipe.avatar_format import AUDIO_ENCODER_FILE, UNET_DECODER_FILE, UNET_ENCODER_FILE
-    from services.avatars.avatar import open_avatar
+    from services.avatars.avatar import open_video_avatar
     from services.avatars.loaded import LoadedAvatar
     from services.runtimes.choice import choose_runtime
     from services.runtimes.runtime import Graph
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     app = api.create_app()
     assert app.title
     end("application")
-    avatar = open_avatar(avatars_dir, name)
+    avatar = open_video_avatar(avatars_dir, name)
     end("open avatar, hashes checked")
     runtime = choose_runtime(runtime_name, "cpu", threads)  # type: ignore[arg-type]
     end("runtime")

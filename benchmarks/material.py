@@ -24,7 +24,7 @@ from benchmarks.options import RUNTIMES
 from recipe.avatar_format import FRAMES_FILE, TRACK_FILE, seal_avatar
 from recipe.colour import decode_rgb, encode_rgb
 from recipe.recipe_328 import CROP_PX, FPS, SAMPLE_RATE_HZ
-from services.avatars.avatar import Avatar, open_avatar
+from services.avatars.avatar import Avatar, open_video_avatar
 from services.model_service import ModelService
 from services.runtimes.choice import GPU_RUNTIMES, choose_runtime
 from services.runtimes.names import RuntimeName
@@ -87,7 +87,7 @@ def sized_avatars(options: configargparse.Namespace, frames: int | None = None) 
         yield options.avatars_dir
         return
     with TemporaryDirectory() as folder:
-        write_scaled_avatar(open_avatar(options.avatars_dir, options.name), Path(folder), options.size, frames)
+        write_scaled_avatar(open_video_avatar(options.avatars_dir, options.name), Path(folder), options.size, frames)
         yield Path(folder)
 
 

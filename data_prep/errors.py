@@ -1,4 +1,4 @@
-"""Why a recording cannot become a dataset.
+"""Why a recording cannot become a dataset, or a photo an avatar.
 
     UserError (recipe.errors)
     +- PreparationError
@@ -7,6 +7,11 @@
        |  +- TooShortError      less than ten seconds of picture with sound
        |  +- FaceError          no face, or one that is too small, in most of the recording
        +- DiskFullError         the dataset does not fit on the disk
+       +- PhotoError            the picture cannot be used
+          +- NotAPictureError   nothing in it can be shown, or it is damaged
+          +- PictureSizeError   too large to be opened, or too small
+          +- PhotoFaceError     no face, or more than one, too small, turned away, blurred
+          +- HiddenFaceError    the mouth is hidden, or the eyes are closed
 
 A name that is not allowed, and a file without picture or sound, are errors of `recipe.errors`.
 """
@@ -38,3 +43,23 @@ class FaceError(RecordingError):
 
 class DiskFullError(PreparationError):
     """The dataset does not fit on the disk."""
+
+
+class PhotoError(PreparationError):
+    """The picture cannot be used."""
+
+
+class NotAPictureError(PhotoError):
+    """Nothing in it can be shown, or it is damaged."""
+
+
+class PictureSizeError(PhotoError):
+    """Too large to be opened, or too small."""
+
+
+class PhotoFaceError(PhotoError):
+    """No face, or more than one, too small, turned away, blurred."""
+
+
+class HiddenFaceError(PhotoError):
+    """The mouth is hidden, or the eyes are closed."""

@@ -74,6 +74,11 @@ class FaceMesh:
 
     def process(self, square_rgb_HWC: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         """Landmarks in px of the square (pixel centres at whole numbers), (478, 2); None without a face."""
+        points = self.process_3d(square_rgb_HWC)
+        return None if points is None else np.ascontiguousarray(points[:, :2])
+
+    def process_3d(self, square_rgb_HWC: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """The same with a third column: depth in px, growing away from the camera; 0 for the irises, (478, 3)."""
         if square_rgb_HWC.shape[0] != square_rgb_HWC.shape[1]:
             raise ValueError(f"the face mesh is only exact on squares, got {square_rgb_HWC.shape[:2]}")
         square = self._square if self._square is not None else self._search(square_rgb_HWC)
@@ -81,8 +86,9 @@ class FaceMesh:
         if points is None:
             self._square = None
             return None
-        self._square = _turned_square(points.min(0), points.max(0), points[list(_LEVEL)])
-        return points.astype(np.float32) - np.float32(0.5)
+        flat = points[:, :2]
+        self._square = _turned_square(flat.min(0), flat.max(0), flat[list(_LEVEL)])
+        return points.astype(np.float32) - np.array([0.5, 0.5, 0.0], np.float32)
 
     def close(self) -> None:
         """Free its memory; the networks themselves stay for the next one."""
@@ -110,11 +116,12 @@ class FaceMesh:
         outputs: dict[str, Any] = {name: value.ravel() for key, value in result.items() for name in key.names}
         if outputs["conv_faceflag"][0] <= _LEAST_FLAG:
             return None
-        points = np.zeros((LANDMARKS, 2))
-        points[:MESH_POINTS] = outputs["output_mesh_identity"].reshape(-1, 3)[:, :2]
+        points = np.zeros((LANDMARKS, 3))
+        points[:MESH_POINTS] = outputs["output_mesh_identity"].reshape(-1, 3)
         for name, indices in _REFINED.items():
-            points[list(indices)] = outputs[name].reshape(-1, 2)
-        return points @ to_picture[:, :2].T + to_picture[:, 2]
+            points[list(indices), :2] = outputs[name].reshape(-1, 2)
+        depth = points[:, 2:] * np.hypot(*to_picture[:, 0])
+        return np.concatenate([points[:, :2] @ to_picture[:, :2].T + to_picture[:, 2], depth], axis=1)
 
 
 def _turned_square(

@@ -30,14 +30,14 @@ from evaluation.report import (
 from evaluation.sync import SyncScorer
 from evaluation.truth import Truth, load_truth
 from recipe.places import at_home
-from services.avatars.avatar import Avatar, open_avatar
+from services.avatars.avatar import Avatar, open_video_avatar
 from services.container import build_services
 from services.runtimes.onnx import OnnxRuntime
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measure and report, as the options say."""
-    avatar = open_avatar(options.avatars_dir, options.name)
+    avatar = open_video_avatar(options.avatars_dir, options.name)
     dataset = open_dataset(options.dataset_dir / options.name)
     scorer = find_scorer(options.checkpoint_dir / options.name)
     truth = load_truth(options.against) if options.against else None

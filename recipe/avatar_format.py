@@ -1,9 +1,12 @@
 """avatar.json: what an avatar is, who agreed to it, and the hash of every file beside it.
 
-    {"schema": "avatar328/avatar", "version": 2, "name": ..., "created": ..., "recipe": {...},
+    {"schema": "avatar328/avatar", "version": 2, "kind": "photo", "name": ..., "created": ..., "recipe": {...},
      "versions": {...}, "files": {filename: sha256}, "consent": {who, date, scope, source_sha256} | null,
      "synthetic": bool, "source_sha256": ..., "licence": ..., "frames": int, "width": px, "height": px,
      "metrics": {...}, "onnx_max_abs_error": {...}, "template": {"source_start": int, "source_stop": int}}
+
+There are two kinds: "video", trained from a recording, whose avatar.json need not say so, and "photo", warped from one
+picture. A photo avatar has other files; its `frames` are those of its idle loop, and `template` holds the loop's seed.
 
 It is written last and in one step: a folder with an avatar.json is complete.
 """
@@ -16,7 +19,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from recipe.errors import BrokenAvatarError, ConsentFormatError
 from recipe.files import sha256, written_aside
@@ -40,6 +43,13 @@ AVATAR_FILES: Final = (
     AUDIO_ENCODER_FILE,
 )
 INT8_FILE: Final = "unet_decoder.int8.json"
+PHOTO_FILE: Final = "photo.npz"  # the arrays of recipe.warp.arrays
+REPORT_FILE: Final = "report.html"  # what was found in the photo
+Kind = Literal["video", "photo"]
+FILES_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
+    "video": AVATAR_FILES,
+    "photo": (PHOTO_FILE, POSTER_FILE, REPORT_FILE),
+}
 # Inputs and outputs of the graphs: the U-Net's encoder (target, references -> features, from fine to coarse), its
 # decoder (features, embedding -> patch) and the audio encoder (pcm, gate -> embedding). The names end in their axes.
 TARGET: Final = "target_BHWC"
@@ -49,7 +59,9 @@ PCM: Final = "pcm_BS"
 GATE: Final = "gate_B"
 EMBEDDING: Final = "embedding_BD"
 PATCH: Final = "patch_BHWC"
-OPTIONAL_FILES: Final = (INT8_FILE,)  # an avatar may lack them, but one that lies there is listed and hashed
+# An avatar may lack them, but one that lies there is listed and hashed. The photo avatar's ears are optional only until
+# the product ships ears that fit every face: from then on each photo avatar carries them.
+OPTIONAL_OF_KIND: Final[dict[str, tuple[str, ...]]] = {"video": (INT8_FILE,), "photo": (AUDIO_ENCODER_FILE,)}
 _REPACK = "copy the avatar again from where it was made, or package it again"
 _CONSENT_PATTERN = re.compile(r"\s*(?P<who>\S.*?)\s*,\s*(?P<date>\d{4}-\d{2}-\d{2})\s*,\s*(?P<scope>\S.*?)\s*", re.S)
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
@@ -84,6 +96,7 @@ class AvatarManifest:
     metrics: dict[str, Any]
     onnx_max_abs_error: dict[str, Any]
     template: dict[str, Any]
+    kind: Kind = "video"
 
     @property
     def may_serve_publicly(self) -> bool:
@@ -149,16 +162,22 @@ def parse_manifest(document: object, where: Path) -> AvatarManifest:
             raise BrokenAvatarError(
                 f"{where}: field {field!r} is {document.get(field)!r}, expected {expected.__name__}; {_REPACK}"
             )
-    _check_values(document, where)
+    kind = document.get("kind", "video")
+    if kind not in get_args(Kind):
+        raise BrokenAvatarError(
+            f"{where}: field 'kind' is {kind!r}, this program knows {' and '.join(get_args(Kind))}; "
+            "open the avatar with the version that made it"
+        )
+    _check_values(document, kind, where)
     try:
         check_recipe(document["recipe"], str(where))
     except RecipeMismatchError as error:
         raise BrokenAvatarError(str(error)) from error
     consent = _parse_recorded_consent(document.get("consent"), where)
-    return AvatarManifest(consent=consent, **{field: document[field] for field in _TYPES})
+    return AvatarManifest(consent=consent, kind=kind, **{field: document[field] for field in _TYPES})
 
 
-def _check_values(document: dict[str, Any], where: Path) -> None:
+def _check_values(document: dict[str, Any], kind: Kind, where: Path) -> None:
     for filename, digest in document["files"].items():
         if Path(filename).name != filename or "\\" in filename or filename in {"", ".", "..", MANIFEST_FILE}:
             raise BrokenAvatarError(
@@ -166,7 +185,7 @@ def _check_values(document: dict[str, Any], where: Path) -> None:
             )
         if not isinstance(digest, str) or not _SHA256_PATTERN.fullmatch(digest):
             raise BrokenAvatarError(f"{where}: the hash of {filename} is {digest!r}, expected 64 hex digits; {_REPACK}")
-    if missing := [filename for filename in AVATAR_FILES if filename not in document["files"]]:
+    if missing := [filename for filename in FILES_OF_KIND[kind] if filename not in document["files"]]:
         raise BrokenAvatarError(f"{where} lists no hash of {', '.join(missing)}; {_REPACK}")
     frames, width, height = document["frames"], document["width"], document["height"]
     if frames < 1 or width < 2 or height < 2 or width % 2 or height % 2:
@@ -210,7 +229,7 @@ def check_files(folder: Path, manifest: AvatarManifest) -> None:
     Raises:
         BrokenAvatarError: names the first file that is missing or differs, or that nobody vouches for.
     """
-    for filename in OPTIONAL_FILES:
+    for filename in OPTIONAL_OF_KIND[manifest.kind]:
         if filename not in manifest.files and (folder / filename).exists():
             raise BrokenAvatarError(f"{folder / filename} is not listed in {MANIFEST_FILE}; {_REPACK}")
     for filename, expected in manifest.files.items():
@@ -231,6 +250,8 @@ def check_files(folder: Path, manifest: AvatarManifest) -> None:
 def write_manifest(folder: Path, manifest: AvatarManifest) -> None:
     """Write avatar.json in one step: a reader sees the old one or the new one, never half of it."""
     document = {"schema": SCHEMA, "version": VERSION, **asdict(manifest)}
+    if manifest.kind == "video":
+        del document["kind"]  # as it was written before there were two
     path = folder / MANIFEST_FILE
     with written_aside(path) as part, part.open("w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=False, indent=2, allow_nan=False)
@@ -243,15 +264,16 @@ def seal_avatar(folder: Path, facts: dict[str, Any]) -> AvatarManifest:
     """Hash the files of a finished avatar folder and write its avatar.json.
 
     Args:
-        folder: holds AVATAR_FILES, and OPTIONAL_FILES where the avatar has them.
+        folder: holds the files of the avatar's kind, and optional ones where it has them.
         facts: every field of avatar.json but schema, version and files; `created` defaults to now, `consent`
-            to null.
+            to null, `kind` to video.
     Raises:
         FileNotFoundError: a file of the avatar is not there.
         BrokenAvatarError: a fact is missing or of the wrong type.
     """
-    there = [filename for filename in OPTIONAL_FILES if (folder / filename).exists()]
-    files = {filename: sha256(folder / filename) for filename in (*AVATAR_FILES, *there)}
+    kind = str(facts.get("kind", "video"))
+    there = [filename for filename in OPTIONAL_OF_KIND[kind] if (folder / filename).exists()]
+    files = {filename: sha256(folder / filename) for filename in (*FILES_OF_KIND[kind], *there)}
     created = datetime.now(UTC).isoformat(timespec="seconds")
     document = {"created": created, **facts, "schema": SCHEMA, "version": VERSION, "files": files}
     manifest = parse_manifest(document, folder / MANIFEST_FILE)

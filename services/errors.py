@@ -2,6 +2,7 @@
 
     ServiceError                (a recipe.errors.UserError)
     +- AvatarNotFoundError      no folder of that name
+    +- WrongKindError           a photo avatar where only a trained one will do
     +- TemplateRangeError       a start frame outside the avatar's template
     +- ModelRuntimeError        a network could not be loaded or run on this machine
     +- VideoWriteError          the result could not be written
@@ -29,6 +30,10 @@ class ServiceError(UserError):
 
 class AvatarNotFoundError(ServiceError):
     """There is no avatar of that name."""
+
+
+class WrongKindError(ServiceError):
+    """The avatar is of another kind than what it was asked for can use."""
 
 
 class TemplateRangeError(ServiceError, ValueError):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from recipe.avatar_format import MANIFEST_FILE
 from recipe.names import check_name
-from services.avatars.avatar import open_avatar
+from services.avatars.avatar import open_video_avatar
 from services.avatars.byte_cache import ByteCache
 from services.avatars.loaded import LoadedAvatar
 from services.runtimes.runtime import Runtime
@@ -60,7 +60,7 @@ class ModelService:
             found = self._loaded.get(name)
             if found is not None and found[1] == stamp:
                 return found[0]
-            avatar = open_avatar(self._avatars_dir, name)
+            avatar = open_video_avatar(self._avatars_dir, name)
             loaded = LoadedAvatar(avatar, self._runtime, self._features_bytes, self._template_bytes)
             self._loaded.put(name, (loaded, stamp), loaded.memory_bytes)
             logger.info("avatar %s loaded on %s", name, loaded.provider)

@@ -30,7 +30,7 @@ ALLOWED = {
     "evaluation": {"recipe", "data_prep", "services"},
     "presenter": {"recipe", "data_prep"},
 }
-ENTRY_POINTS = {"api", "config", "train_328", "inference_328"}
+ENTRY_POINTS = {"api", "config", "train_328", "inference_328", "photo_328"}
 TRAINS = {"train_328"}
 TORCH_FREE = ("recipe", "services", "data_prep", "evaluation")
 # A call of one of these names at the top level of a module would read, load or start something on import.

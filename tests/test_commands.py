@@ -15,6 +15,7 @@ from tests.conftest import REPOSITORY
 PROGRAMS = {
     "api.py": ["--port", "eight"],
     "inference_328.py": ["--name", "demo"],
+    "photo_328.py": ["eve", "photo.jpg", "--size", "401"],
     "train_328.py": ["--name", "demo", "--stage", "abacus"],
     "-m data_prep": ["demo", "--audio_features", "abacus"],
     "-m evaluation": ["demo", "--device", "abacus"],
@@ -25,6 +26,7 @@ PROGRAMS = {
     "-m benchmarks.growth": ["--name", "demo", "--size", "7x7"],
     "-m benchmarks.peer": ["--name", "demo", "--malloc", "abacus"],
     "-m benchmarks.per_frame": ["--name", "demo", "--runtimes", "abacus"],
+    "-m benchmarks.photo_frame": ["--photo", "photo.jpg", "--frames", "few"],
     "-m benchmarks.service": ["--name", "demo", "--device", "abacus"],
     "-m benchmarks.training_step": ["--name", "demo", "--preset", "abacus"],
 }

@@ -203,7 +203,7 @@ def test_the_commands_of_the_wheel_exist(wheel: Path) -> None:
     declared = next(wheel.glob("*.dist-info/entry_points.txt")).read_text(encoding="utf-8")
     commands = dict(re.findall(r"^(\S+) = (\S+)$", declared, flags=re.MULTILINE))
     assert commands == PROJECT["project"]["scripts"]
-    assert set(commands) == {f"avatar328-{use}" for use in ("serve", "speak", "prepare", "train")}
+    assert set(commands) == {f"avatar328-{use}" for use in ("serve", "speak", "prepare", "train", "photo")}
     for target in commands.values():
         module, _, function = target.partition(":")
         tree = ast.parse((wheel / module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Look after trained avatars.
+"""Look after avatars.
 
 python -m services.avatars list | show NAME | verify NAME | consent NAME "who, date, scope"
 """
@@ -22,11 +22,12 @@ def describe(name: str, manifest: AvatarManifest) -> str:
         person = f"consent of {consent.who}, {consent.date}: {consent.scope}"
     else:
         person = "synthetic, depicts nobody" if manifest.synthetic else "no consent recorded: not for public servers"
+    frames = "idle frames" if manifest.kind == "photo" else "frames"
     lines = [
-        f"{name}: {manifest.frames} frames of {manifest.width}x{manifest.height} px, created {manifest.created}",
+        f"{name}: {manifest.frames} {frames} of {manifest.width}x{manifest.height} px, created {manifest.created}",
         f"  {person}",
         f"  licence: {manifest.licence}",
-        f"  recording: SHA-256 {manifest.source_sha256}",
+        f"  {'photo' if manifest.kind == 'photo' else 'recording'}: SHA-256 {manifest.source_sha256}",
         *(f"  {key}: {value}" for key, value in manifest.metrics.items()),
         *(f"  ONNX to torch, largest error of {key}: {value}" for key, value in manifest.onnx_max_abs_error.items()),
     ]
@@ -48,7 +49,7 @@ def _list_text(avatars_dir: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, 0 or 2."""
-    parser = argparse.ArgumentParser(prog="python -m services.avatars", description="Look after trained avatars.")
+    parser = argparse.ArgumentParser(prog="python -m services.avatars", description="Look after avatars.")
     parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, broken ones with the reason")

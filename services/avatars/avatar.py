@@ -1,4 +1,4 @@
-"""A trained avatar on disk: opened with every hash checked, listed, given its consent record.
+"""An avatar on disk, trained or from a photo: opened with every hash checked, listed, given its consent record.
 
 Axes: T template frames (25/s).
 """
@@ -12,29 +12,32 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.avatar_format import TRACK_FILE, AvatarManifest, check_files, parse_consent, read_manifest, write_manifest
+from recipe.avatar_format import (
+    PHOTO_FILE,
+    TRACK_FILE,
+    AvatarManifest,
+    check_files,
+    parse_consent,
+    read_manifest,
+    write_manifest,
+)
 from recipe.errors import BrokenAvatarError, UserError
 from recipe.names import check_name
-from recipe.recipe_328 import CROP_PX, REFERENCE_COUNT
-from services.errors import AvatarNotFoundError
+from recipe.recipe_328 import CROP_PX, FPS, REFERENCE_COUNT
+from recipe.warp.arrays import WARP_VERSION, WarpArrays, load_arrays
+from recipe.warp.motion import IdleMotion, idle_motion
+from services.errors import AvatarNotFoundError, WrongKindError
+
+_SHORTEST_LOOP, _LONGEST_LOOP = 3 * FPS, 120 * FPS
 
 
 @dataclass(frozen=True, eq=False)
-class Avatar:
-    """An avatar whose files were found to be the ones that were packaged.
-
-    `affine_T23` maps frame px to crop px. `references_3HWC` are the crops the network is shown beside every
-    frame: closed mouth, open, open.
-    """
+class OpenedAvatar:
+    """What both kinds have: files that were found to be the ones that were packaged."""
 
     name: str
     folder: Path
     manifest: AvatarManifest
-    affine_T23: NDArray[np.float32]
-    opening_T: NDArray[np.float32]
-    pose_T3: NDArray[np.float32]
-    motion_T: NDArray[np.float32]
-    references_3HWC: NDArray[np.uint8]
 
     @property
     def may_serve_publicly(self) -> bool:
@@ -52,6 +55,29 @@ class Avatar:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Avatar(OpenedAvatar):
+    """Trained from a recording.
+
+    `affine_T23` maps frame px to crop px. `references_3HWC` are the crops the network is shown beside every
+    frame: closed mouth, open, open.
+    """
+
+    affine_T23: NDArray[np.float32]
+    opening_T: NDArray[np.float32]
+    pose_T3: NDArray[np.float32]
+    motion_T: NDArray[np.float32]
+    references_3HWC: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoAvatar(OpenedAvatar):
+    """Warped from a photo: `recipe.warp.draw.WarpedFace(avatar.arrays)` draws it."""
+
+    arrays: WarpArrays
+    motion: IdleMotion  # its idle loop, manifest.frames long
+
+
 @dataclass(frozen=True, slots=True)
 class AvatarEntry:
     """One line of the list of avatars: what it is, or why it cannot be used."""
@@ -61,8 +87,8 @@ class AvatarEntry:
     problem: str | None
 
 
-def open_avatar(avatars_dir: Path, name: str) -> Avatar:
-    """Open an avatar and check every file of it.
+def open_avatar(avatars_dir: Path, name: str) -> Avatar | PhotoAvatar:
+    """Open an avatar of either kind and check every file of it.
 
     Raises:
         BadNameError: the name does not fit the pattern of names.
@@ -73,18 +99,69 @@ def open_avatar(avatars_dir: Path, name: str) -> Avatar:
     if not folder.is_dir():
         known = ", ".join(_folder_names(avatars_dir)) or "none yet"
         raise AvatarNotFoundError(f"no avatar {name!r} in {avatars_dir} (there: {known}); train one, or choose another")
-    return open_folder(folder, name)
+    return _opened(folder, name)
+
+
+def open_video_avatar(avatars_dir: Path, name: str) -> Avatar:
+    """Open an avatar that was trained from a recording.
+
+    Raises:
+        WrongKindError: it was made from a photo.
+        BadNameError, AvatarNotFoundError, BrokenAvatarError: see `open_avatar`.
+    """
+    return _trained(open_avatar(avatars_dir, name))
 
 
 def open_folder(folder: Path, name: str | None = None) -> Avatar:
-    """Open an avatar wherever it lies, and check every file of it; while it is packaged its folder has another name.
+    """Open a trained avatar wherever it lies, and check every file of it; while it is packaged its folder has another
+    name.
 
     Raises:
         BrokenAvatarError: a file is missing, damaged, or of another version or recipe.
+        WrongKindError: it was made from a photo.
     """
+    return _trained(_opened(folder, name))
+
+
+def _trained(avatar: Avatar | PhotoAvatar) -> Avatar:
+    if isinstance(avatar, PhotoAvatar):
+        raise WrongKindError(
+            f"avatar {avatar.name} was made from a photo: it has no networks; choose one trained from a recording"
+        )
+    return avatar
+
+
+def _opened(folder: Path, name: str | None) -> Avatar | PhotoAvatar:
     manifest = read_manifest(folder)
     check_files(folder, manifest)
+    if manifest.kind == "photo":
+        return _open_photo(name or manifest.name, folder, manifest)
     return Avatar(name or manifest.name, folder, manifest, **_load_track(folder / TRACK_FILE, manifest.frames))
+
+
+def _open_photo(name: str, folder: Path, manifest: AvatarManifest) -> PhotoAvatar:
+    if manifest.versions.get("warp") != WARP_VERSION:
+        raise BrokenAvatarError(
+            f"{folder} was made by version {manifest.versions.get('warp')!r} of the warp, this program draws "
+            f"{WARP_VERSION}; make it again from its photo"
+        )
+    seed = manifest.template.get("motion_seed")
+    if type(seed) is not int or seed < 0 or not _SHORTEST_LOOP <= manifest.frames <= _LONGEST_LOOP:
+        raise BrokenAvatarError(
+            f"{folder}: a loop of {manifest.frames} frames from seed {seed!r}; expected {_SHORTEST_LOOP} to "
+            f"{_LONGEST_LOOP} frames and a whole number; make it again from its photo"
+        )
+    try:
+        arrays = load_arrays(folder / PHOTO_FILE)
+    except (OSError, ValueError) as error:
+        raise BrokenAvatarError(f"{error}; make the avatar again from its photo") from error
+    height, width = arrays["photo_HWC"].shape[:2]
+    if (width, height) != (manifest.width, manifest.height):
+        raise BrokenAvatarError(
+            f"{folder / PHOTO_FILE} holds a photo of {width}x{height} px, avatar.json says "
+            f"{manifest.width}x{manifest.height}; make the avatar again from its photo"
+        )
+    return PhotoAvatar(name, folder, manifest, arrays, idle_motion(seed, manifest.frames / FPS))
 
 
 def _load_track(path: Path, frames: int) -> dict[str, NDArray]:  # type: ignore[type-arg]

@@ -43,6 +43,7 @@ _SEE_LOG: Final = "the server's log says more"
 KINDS: Final[dict[type[Exception], Kind]] = {
     BadNameError: Kind(422, "name-not-allowed", "Not a possible name"),
     errors.AvatarNotFoundError: Kind(404, "avatar-not-found", "No such avatar"),
+    errors.WrongKindError: Kind(422, "avatar-kind", "Avatar of another kind"),
     BrokenAvatarError: Kind(503, "avatar-broken", "Avatar is broken"),
     errors.ConsentMissingError: Kind(403, "consent-missing", "Avatar has no consent record"),
     errors.TemplateRangeError: Kind(422, "frame-out-of-range", "No such template frame"),

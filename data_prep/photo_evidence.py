@@ -1,0 +1,171 @@
+"""What a picture itself says about its face: turn, sharpness, light, and whether mouth and eyes can be seen at all.
+
+The face mesh always draws a whole face, also where a hand or a mask hides one. So the picture is asked: lips differ
+from the skin around them, all along their edge in the same way, and two lips meet in a line darker than either.
+
+Axes: H W C picture (RGB), K landmarks, N places, I points of the lips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.pose import head_pose
+from data_prep.still_landmarks import StillLandmarks
+from recipe.mouth import eye_distance
+from recipe.warp.points import (
+    CHEEKS,
+    LEFT_IRIS,
+    LOWER_INNER,
+    LOWER_LIDS,
+    LOWER_OUTER,
+    RIGHT_IRIS,
+    UPPER_INNER,
+    UPPER_LIDS,
+    UPPER_OUTER,
+)
+
+Float = NDArray[np.float64]
+_MEASURED_EYES_PX: Final = 100.0  # everything is measured at this distance of the outer eye corners
+_BEARD: Final = (164, 167, 393, 18, 200, 83, 313)  # above the upper lip, and the chin
+_SIDES: Final = ((50, 205, 187, 118), (280, 425, 411, 347))  # cheek of the picture's left and right
+
+
+@dataclass(frozen=True)
+class PhotoEvidence:
+    """Measured once; the limits are in `data_prep.photo_checks`."""
+
+    pitch_deg: float
+    yaw_deg: float
+    roll_deg: float
+    face_px: float  # width of the face in the picture as it came
+    eye_px: float  # distance of the outer eye corners there
+    sharpness: float  # standard deviation of the Laplacian on the face over that of its brightness
+    lip_edge: float  # how evenly lips differ from the skin around, in its own scatter
+    lip_line: float  # how much darker their line is than the lips, share of the skin's brightness
+    lip_spread: float  # how far looks at the lips differ, share of the eye distance
+    mouth_open: float  # inner lips apart, share of the eye distance
+    smile: float  # width of the mouth over the eye distance
+    eye_open: float  # height over width of the less open eye
+    eye_contrast: float  # iris against eye white, share of the skin's brightness; the lesser eye
+    eye_light: float  # brightness of the eyes' surroundings over the cheeks'
+    lower_face_light: float  # brightness of what a beard covers over the cheeks'
+    side_light: float  # darker cheek over the lighter one
+
+
+def measure_photo(rgb_HWC: NDArray[np.uint8], found: StillLandmarks) -> PhotoEvidence:
+    """Measure a face.
+
+    Args:
+        rgb_HWC: the picture; only its face counts.
+        found: the landmarks there.
+    """
+    height, width = rgb_HWC.shape[:2]
+    points = found.points_K3[None, :, :2]
+    pitch, yaw, roll = (float(v) for v in head_pose(points, np.array([True]), width, height)[0])
+    eyes = float(eye_distance(points)[0])
+    box = found.skin_box
+    lab_HWC, at_K2 = _at_one_size(rgb_HWC, found.points_K3[:, :2].astype(np.float64), box, _MEASURED_EYES_PX / eyes)
+    light_HW = lab_HWC[..., 0]
+    skin = _light(light_HW, at_K2[list(CHEEKS)])
+    edge, line = _lips_seen(lab_HWC, at_K2, skin)
+    inner = np.linalg.norm(at_K2[list(UPPER_INNER)] - at_K2[list(LOWER_INNER)], axis=1)[4:7].mean()
+    sides = [_light(light_HW, at_K2[list(side)]) for side in _SIDES]
+    lips = [*UPPER_OUTER, *LOWER_OUTER, *UPPER_INNER, *LOWER_INNER]
+    return PhotoEvidence(
+        pitch_deg=pitch,
+        yaw_deg=yaw,
+        roll_deg=roll,
+        face_px=float(box[2] - box[0]),
+        eye_px=eyes,
+        sharpness=_sharpness(light_HW, at_K2),
+        lip_edge=edge,
+        lip_line=line,
+        lip_spread=float(np.median(found.spread_K[lips])) / eyes,
+        mouth_open=float(inner) / _MEASURED_EYES_PX,
+        smile=float(np.linalg.norm(at_K2[61] - at_K2[291])) / _MEASURED_EYES_PX,
+        eye_open=min(_eye_open(at_K2, eye) for eye in (0, 1)),
+        eye_contrast=min(_eye_contrast(light_HW, at_K2, eye) for eye in (0, 1)) / skin,
+        eye_light=min(_eye_surroundings(light_HW, at_K2, eye) for eye in (0, 1)) / skin,
+        lower_face_light=_light(light_HW, at_K2[list(_BEARD)]) / skin,
+        side_light=min(sides) / max(*sides, 1.0),
+    )
+
+
+def _at_one_size(
+    rgb_HWC: NDArray[np.uint8], points_K2: Float, box_4: NDArray[np.float32], scale: float
+) -> tuple[NDArray[np.float32], Float]:
+    """The face alone in L*a*b*, all faces equally large, with its landmarks."""
+    pad = 0.1 * float(box_4[2] - box_4[0])
+    x0, y0 = np.maximum(np.floor(box_4[:2] - pad), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(box_4[2:] + pad), rgb_HWC.shape[1::-1]).astype(int)
+    face = np.ascontiguousarray(rgb_HWC[y0:y1, x0:x1])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(face, None, fx=scale, fy=scale, interpolation=method).astype(np.float32) / np.float32(255)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.float32), (points_K2 - [x0, y0]) * scale
+
+
+def _values(picture: NDArray[np.float32], places_N2: Float) -> NDArray[np.float32]:
+    x, y = np.clip(np.round(places_N2).astype(int), 0, [picture.shape[1] - 1, picture.shape[0] - 1]).T
+    return np.asarray(picture[y, x])
+
+
+def _light(light_HW: NDArray[np.float32], places_N2: Float) -> float:
+    return max(float(np.median(_values(np.asarray(cv2.blur(light_HW, (5, 5)), np.float32), places_N2))), 1.0)
+
+
+def _sharpness(light_HW: NDArray[np.float32], at_K2: Float) -> float:
+    """On the eyes and between them, where every face has detail."""
+    eyes = at_K2[[*UPPER_LIDS[0], *LOWER_LIDS[0], *UPPER_LIDS[1], *LOWER_LIDS[1]]]
+    low, high = np.maximum(eyes.min(0) - 6, 0).astype(int), (eyes.max(0) + 6).astype(int)
+    part = np.ascontiguousarray(light_HW[low[1] : high[1], low[0] : high[0]])
+    if min(part.shape) < 3:
+        return 0.0
+    return float(cv2.Laplacian(part, cv2.CV_32F).std()) / max(float(part.std()), 1.0)
+
+
+def _lips_seen(lab_HWC: NDArray[np.float32], at_K2: Float, skin: float) -> tuple[float, float]:
+    """How evenly the lips' colour differs from the skin around them, and how dark the line between them is."""
+    smooth = np.asarray(cv2.GaussianBlur(lab_HWC, (0, 0), 1.0), np.float32)
+    outer = np.concatenate([at_K2[list(UPPER_OUTER[2:-2])], at_K2[list(LOWER_OUTER[2:-2])]])
+    inner = np.concatenate([at_K2[list(UPPER_INNER[2:-2])], at_K2[list(LOWER_INNER[2:-2])]])
+    away = outer - inner
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
+    inside = _values(smooth, (outer + inner) / 2)
+    outside = _values(smooth, outer + 5.0 * away)
+    # How much redder lips are than skin shows in any light; how much darker they are does not.
+    steps = inside[:, 1:] - outside[:, 1:]
+    scatter = np.linalg.norm(steps - steps.mean(0), axis=1).mean()
+    edge = float(np.linalg.norm(steps.mean(0)) / (1.5 + scatter))
+    upper, lower = (at_K2[list(line[2:-2])] for line in (UPPER_INNER, LOWER_INNER))
+    share = np.linspace(-0.35, 1.35, 18)[:, None, None]
+    across = _values(lab_HWC[..., 0], (upper + (lower - upper) * share).reshape(-1, 2)).reshape(len(share), -1)
+    lips = (_values(smooth, (outer + inner) / 2)[:, 0]).reshape(2, -1).mean(0)
+    line = float(np.median(lips - across.min(0)) / skin)
+    return edge, line
+
+
+def _eye_open(at_K2: Float, eye: int) -> float:
+    upper, lower = at_K2[list(UPPER_LIDS[eye])], at_K2[list(LOWER_LIDS[eye])]
+    height = np.linalg.norm(upper[3:6] - lower[3:6], axis=1).mean()
+    return float(height / max(np.linalg.norm(upper[0] - upper[-1]), 1e-6))
+
+
+def _eye_contrast(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> float:
+    """Between the darkest and the lightest of an eye: iris and white; a lid has neither."""
+    iris = at_K2[[RIGHT_IRIS, LEFT_IRIS][eye] :][:5]
+    line = (at_K2[list(UPPER_LIDS[eye])] + at_K2[list(LOWER_LIDS[eye])])[1:-1] / 2
+    values = _values(np.asarray(cv2.blur(light_HW, (3, 3)), np.float32), np.concatenate([iris[:1], line]))
+    return float(values.max() - values.min())
+
+
+def _eye_surroundings(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> float:
+    """Under an eye, where sunglasses darken and nothing else does much."""
+    lower = at_K2[list(LOWER_LIDS[eye])]
+    width = np.linalg.norm(lower[0] - lower[-1])
+    return _light(light_HW, lower[2:-2] + np.array([0, 0.28 * width]))
