@@ -16,6 +16,7 @@ import numpy as np
 
 from data_prep.photo import PreparedPhoto, Stopwatch, prepare_photo
 from data_prep.photo_report import jpeg, report_page
+from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.avatar_format import (
     PHOTO_FILE,
     POSTER_FILE,
@@ -32,7 +33,6 @@ from recipe.recipe_328 import FPS, recipe
 from recipe.warp.arrays import WARP_VERSION, save_arrays
 from recipe.warp.draw import WarpedFace
 from recipe.warp.motion import LOOP_S
-from recipe.warp.units import MOUTH_UNITS
 
 log = logging.getLogger(__name__)
 _OPEN_LICENCE: Final = "depicts no real person; free to use"

@@ -16,6 +16,7 @@ from data_prep.face_mesh import FaceDetector, FaceMesh
 from data_prep.person import face_in_person, find_person
 from data_prep.still_landmarks import StillLandmarks, one_look, still_landmarks
 from data_prep.video import iter_rgb
+from recipe.articulation.mouth_units import GAP_MM_U, MOUTH_UNITS, opening_mm
 from recipe.mouth import eye_distance
 from recipe.warp.arrays import check_arrays, load_arrays, save_arrays
 from recipe.warp.basis import load_basis
@@ -25,7 +26,7 @@ from recipe.warp.fields import source_map
 from recipe.warp.motion import idle_motion
 from recipe.warp.points import LANDMARKS, LOWER_INNER, UPPER_INNER
 from recipe.warp.source import prepare_source
-from recipe.warp.units import GAP_MM_U, HEAD_LIMITS_5, MOUTH_UNITS, mouth_units, opening_mm
+from recipe.warp.units import HEAD_LIMITS_5, mouth_units
 
 STILL = np.zeros(5)
 CLOSED = {

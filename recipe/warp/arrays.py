@@ -35,9 +35,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.files import written_aside
 from recipe.warp.points import LANDMARKS, UPPER_INNER
-from recipe.warp.units import HEAD_MOVES, MOUTH_UNITS
+from recipe.warp.units import HEAD_MOVES
 
 WarpArrays = Mapping[str, NDArray[Any]]
 CLOSING: Final = len(MOUTH_UNITS)  # places of the further coefficients

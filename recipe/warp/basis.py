@@ -26,8 +26,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.warp.points import LOWER_INNER, LOWER_SECOND, OVAL, UPPER_INNER, UPPER_SECOND
-from recipe.warp.units import MOUTH_UNITS
 
 Float = NDArray[np.float64]
 PARTS: Final = ("upper_teeth", "upper_gum", "lower_teeth", "lower_gum", "tongue")

@@ -15,20 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm
 from recipe.warp.arrays import BROWS_AT, CLOSING, COEFFICIENTS, HEAD_AT, TOUCHING, WarpArrays, check_arrays
 from recipe.warp.curves import smoothstep
 from recipe.warp.eyes import build_eye, draw_eye
 from recipe.warp.fields import sampled, source_map
 from recipe.warp.mouth_interior import MouthInterior
-from recipe.warp.units import (
-    BLINK_RANGE,
-    BROWS_RANGE,
-    GAZE_RANGE,
-    HEAD_LIMITS_5,
-    MOUTH_RANGE,
-    MOUTH_UNITS,
-    opening_mm,
-)
+from recipe.warp.units import BLINK_RANGE, BROWS_RANGE, GAZE_RANGE, HEAD_LIMITS_5, MOUTH_RANGE
 
 Float32 = NDArray[np.float32]
 _LINE: Final = 41  # points of a lip's smooth line

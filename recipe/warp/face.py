@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.warp.basis import UNDER_CHIN, Float, load_basis
 from recipe.warp.points import (
     ABOVE_LIPS,
@@ -33,7 +34,6 @@ from recipe.warp.points import (
     UPPER_MIDDLE,
     UPPER_SECOND,
 )
-from recipe.warp.units import MOUTH_UNITS
 
 _FLIP: Final = np.array([1.0, -1.0, -1.0])  # the basis' axes to the picture's
 _PROPORTION: Final = (0.8, 1.25)  # of a mouth or chin, against the presenter's

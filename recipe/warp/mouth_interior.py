@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.warp.units import MOUTH_UNITS
+from recipe.articulation.mouth_units import MOUTH_UNITS
 
 Float32 = NDArray[np.float32]
 # Millimetres the rows are moved from the presenter's, which hide behind the lips at small openings: upper, lower.

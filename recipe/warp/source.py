@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.warp.arrays import BROWS_AT, CLOSING, HEAD_AT, LONGEST_SIDE_PX, TOUCHING, WarpArrays
 from recipe.warp.eyes import closed_lid
 from recipe.warp.face import Face, fit_face
@@ -32,7 +33,7 @@ from recipe.warp.points import (
     UPPER_OUTER,
 )
 from recipe.warp.teeth import mouth_sprites
-from recipe.warp.units import HEAD_LIMITS_5, MOUTH_UNITS
+from recipe.warp.units import HEAD_LIMITS_5
 
 _RINGS: Final = (0.82, 1.3, 2.5)  # of the face's size: there nothing of the face's own movement is left
 _BROW_RISE: Final = 0.06  # eye distances

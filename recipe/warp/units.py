@@ -1,8 +1,7 @@
-"""What a face can be told: fifteen mouth units, lids, brows, gaze and five movements of the head.
+"""What a face can be told: mouth units, lids, brows, gaze and five movements of the head.
 
-A vector of mouth units has the order of `MOUTH_UNITS`; all zeros is the closed mouth at rest. The names are those of
-the presenter's face units; `mouth...` moves both sides alike. A weight of 1 is the unit's full stroke, which no speech
-reaches: an "aa" has a jaw of 0.46. Weights add up.
+A vector of mouth units has the order of `recipe.articulation.mouth_units.MOUTH_UNITS`. A weight of 1 is the full stroke
+of a unit, which no speech reaches: an "aa" has a jaw of 0.46. Weights add up.
 
 Axes: U mouth units.
 """
@@ -15,23 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-MOUTH_UNITS: Final = (
-    "jawOpen",
-    "lowerLipIn",  # under the upper teeth, for f and v
-    "mouthFunnel",
-    "mouthLowerDown",
-    "mouthPress",
-    "mouthPucker",
-    "mouthRollLower",
-    "mouthRollUpper",
-    "mouthSmile",
-    "mouthStretch",
-    "mouthUpperUp",
-    "tongueBodyUp",
-    "tongueForward",
-    "tongueLow",
-    "tongueTipUp",
-)
+from recipe.articulation.mouth_units import MOUTH_UNITS
+
 MOUTH_RANGE: Final = (-0.1, 1.0)  # what a vector is clipped to: below 0 a unit does the opposite, a little
 BLINK_RANGE: Final = (0.0, 1.0)  # 0 as in the picture, 1 closed
 BROWS_RANGE: Final = (-1.0, 1.0)  # 1 raised, 0 as in the picture, -1 lowered
@@ -40,8 +24,6 @@ GAZE_RANGE: Final = (-1.0, 1.0)  # to the picture's right, and down; 0 as in the
 # leans the head clockwise in the picture, a positive yaw brings the nose to the picture's right, a positive pitch down.
 HEAD_MOVES: Final = ("shift_x", "shift_y", "roll", "yaw", "pitch")
 HEAD_LIMITS_5: Final = (0.07, 0.06, 0.07, 0.10, 0.08)  # beyond them seams may show; vectors are clipped to them
-# How far a full unit parts the lips in the middle, in mm of an average face; negative presses them together.
-GAP_MM_U: Final = (34.8, 0.0, 13.1, 3.8, -2.4, -2.4, -3.2, -1.2, -2.8, 0.6, 5.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def mouth_units(weights: Mapping[str, float]) -> NDArray[np.float32]:
@@ -54,8 +36,3 @@ def mouth_units(weights: Mapping[str, float]) -> NDArray[np.float32]:
     if unknown:
         raise ValueError(f"no mouth unit {', '.join(unknown)}; there are {', '.join(MOUTH_UNITS)}")
     return np.array([weights.get(name, 0.0) for name in MOUTH_UNITS], np.float32)
-
-
-def opening_mm(units_U: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How far the lips stand apart in the middle, mm of an average face; 0 where they touch. Any leading axes."""
-    return np.maximum(np.asarray(units_U, np.float64) @ np.array(GAP_MM_U), 0.0)
