@@ -1,0 +1,124 @@
+"""Ears: closure is an answer of its own, loudness is none, and training hears what the judge asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from models.audio_encoder import LogMel
+from models.ears import EarsGraph, levelled
+from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm, shape_units
+from recipe.avatar_format import EMBEDDING, GATE, PCM
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
+from training.ears.commands import write_ears
+from training.ears.material import Material
+from training.ears.stage import EarsPreset, EarsStage, ears_error, new_ears, opening_scores
+from training.sound import mel_config
+
+_FRAMES = 60
+
+
+def drawn_material() -> Material:
+    """Bursts of a hum: open while it sounds, a closed mouth between them; the last of four clips is held out."""
+    rng = np.random.default_rng(328)
+    open_U, units, pcm, meet = shape_units("aa"), [], [], []
+    for _ in range(4):
+        loud_T = np.repeat(rng.random(_FRAMES // 6) < 0.5, 6)
+        time_S = np.arange(_FRAMES * SAMPLES_PER_FRAME) / 16000
+        hum_S = 0.2 * np.sign(np.sin(2 * np.pi * rng.uniform(100, 200) * time_S))
+        pcm.append(hum_S * np.repeat(loud_T, SAMPLES_PER_FRAME) + 0.001 * rng.standard_normal(len(time_S)))
+        units.append(loud_T[:, None] * open_U)
+        meet.append(~loud_T)
+    return Material(
+        pcm_S=np.concatenate(pcm).astype(np.float32),
+        units_TU=np.concatenate(units).astype(np.float32),
+        meet_T=np.concatenate(meet),
+        clips=[(number * _FRAMES, (number + 1) * _FRAMES) for number in range(4)],
+        voices=["a", "a", "b", "real:c"],
+        held_out=[False, False, False, True],
+    )
+
+
+def test_lips_that_surely_meet_are_closed_and_a_shut_gate_rests() -> None:
+    ears = new_ears().eval()
+    features = torch.randn(2, mel_config().frames, mel_config().bins)
+    with torch.no_grad():
+        ears.units[-1].weight.zero_()
+        ears.units[-1].bias.copy_(torch.from_numpy(shape_units("aa")))
+        ears.closure[-1].weight.zero_()
+        ears.closure[-1].bias.fill_(-9.0)
+        opened = ears.tell(features, torch.tensor([1.0, 0.0])).numpy()
+        ears.closure[-1].bias.fill_(9.0)
+        closed = ears.tell(features, torch.ones(2)).numpy()
+    assert opening_mm(opened[0]) > 10
+    assert not opened[1].any()
+    assert opening_mm(closed[0]) == 0
+    np.testing.assert_allclose(closed[0, MOUTH_UNITS.index("tongueLow")], 0.3, atol=1e-6)  # the tongue goes on
+
+
+def test_loud_and_quiet_voices_look_alike_but_for_the_level() -> None:
+    features = torch.rand(1, 48, 80) * 0.5 - 0.3
+    quiet, loud = levelled(features - 0.2), levelled(features + 0.1)
+    torch.testing.assert_close(quiet[..., :80], loud[..., :80])
+    torch.testing.assert_close(loud[..., 80] - quiet[..., 80], torch.full((1, 48), 0.3))
+
+
+def test_silence_is_not_lifted_to_speech() -> None:
+    assert levelled(torch.full((1, 48, 80), -1.5))[..., :80].max() < 0
+
+
+def test_an_unsaid_closure_costs_and_a_said_one_does_not() -> None:
+    units, meet = torch.zeros(2, len(MOUTH_UNITS)), torch.tensor([True, True])
+    right, wrong = (ears_error(units, logit * torch.ones(2), units, meet) for logit in (8.0, -8.0))
+    assert sum(right.values()) < 0.01 < 1 < wrong["closure"]
+    moving = torch.zeros(2, len(MOUTH_UNITS))
+    moving[1, MOUTH_UNITS.index("jawOpen")] = 0.3
+    assert ears_error(units, -8 * torch.ones(2), moving, ~meet)["motion"] > 0.5
+
+
+def test_scores_of_a_perfect_and_of_a_mumbling_mouth() -> None:
+    true_T = np.array([0, 0, 8, 9, 0, 0, 7, 12, 0.0])
+    meet_T = np.array([1, 1, 0, 0, 1, 1, 0, 0, 0], bool)
+    perfect = opening_scores(true_T, true_T, meet_T)
+    assert perfect == pytest.approx(
+        {"r": 1, "ccc": 1, "amplitude": 1, "closed_percent": 100, "false_percent": 0, "closures": 2}
+    )
+    mumbling = opening_scores(4 + 0.1 * true_T, true_T, meet_T)
+    assert mumbling["r"] == pytest.approx(1)
+    assert mumbling["ccc"] < 0.3
+    assert mumbling["amplitude"] == pytest.approx(0.1)
+    assert mumbling["closed_percent"] == 0
+    shut = opening_scores(np.zeros(9), true_T, meet_T)
+    assert shut["closed_percent"] == shut["false_percent"] == 100
+
+
+def test_a_short_training_learns_when_the_mouth_opens() -> None:
+    torch.manual_seed(1)
+    stage = EarsStage(drawn_material(), EarsPreset(steps=30, pairs=16))
+    stage.optimiser.param_groups[0]["lr"] = 1e-3
+    before = stage.judge(0, lambda: None)
+    losses = [stage.step(k, torch.Generator().manual_seed(k), lambda: None)["loss"] for k in range(30)]
+    after = stage.judge(30, lambda: None)
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert before.score is not None
+    assert after.score is not None
+    assert after.score > before.score + 0.2
+    assert list(after.best["held_out"]) == ["real:c"]  # nothing that was trained on is judged
+    assert after.best["held_out"]["real:c"]["r"] > 0.5
+
+
+def test_what_is_exported_tells_the_same_in_a_quarter_of_the_space(tmp_path: Path) -> None:
+    ears, path = new_ears().eval(), tmp_path / "ears.onnx"
+    write_ears(ears, path)
+    pcm = (0.1 * np.random.default_rng(1).standard_normal((3, AUDIO_WINDOW_SAMPLES))).astype(np.float32)
+    gate = np.array([1, 0.5, 0], np.float32)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (told,) = session.run([EMBEDDING], {PCM: pcm, GATE: gate})
+    with torch.no_grad():
+        wanted = EarsGraph(LogMel(mel_config()), ears)(torch.from_numpy(pcm), torch.from_numpy(gate))
+    np.testing.assert_allclose(told, wanted.numpy(), atol=0.02)  # weights in eight bits
+    assert path.stat().st_size < 6e6
