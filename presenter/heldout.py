@@ -19,7 +19,8 @@ from presenter import video
 from presenter.driving_sets import CLEAN, SETS
 from presenter.recording import Recording, Settings
 from presenter.timeline import FPS, Timeline, read_sentences, speak_text
-from recipe.articulation.speakers import SAMPLE_RATE_HZ, Phone, speaker
+from recipe.articulation.speakers import SAMPLE_RATE_HZ, speaker
+from recipe.articulation.visemes import Phone
 
 TEXT = Path(__file__).parent / "heldout.txt"
 DURATION_S = 20.0

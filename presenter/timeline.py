@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from presenter.defaults import END_SILENCE_S
-from recipe.articulation.speakers import SAMPLE_RATE_HZ, Phone, Speech
+from recipe.articulation.speakers import SAMPLE_RATE_HZ, Speech
+from recipe.articulation.visemes import Phone
 
 FPS = 25
 SAMPLES_PER_FRAME = SAMPLE_RATE_HZ // FPS

@@ -26,8 +26,8 @@ from presenter.scene import neutral_pose
 from presenter.subdivision import subdivide
 from presenter.teeth import build_teeth
 from presenter.timeline import Timeline
-from recipe.articulation.speakers import SAMPLE_RATE_HZ, Phone
-from recipe.articulation.visemes import SHAPES
+from recipe.articulation.speakers import SAMPLE_RATE_HZ
+from recipe.articulation.visemes import SHAPES, Phone
 
 
 @pytest.fixture(scope="module")

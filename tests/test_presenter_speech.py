@@ -15,8 +15,8 @@ pytest.importorskip("PIL", reason="the presenter needs the extra `lab`")
 from presenter.defaults import TEXT
 from presenter.timeline import around_speech, read_sentences, speak_text
 from recipe.articulation import coarticulation as co
-from recipe.articulation.speakers import SAMPLE_RATE_HZ, Phone, Speech, SpeechError, read_speech, speaker
-from recipe.articulation.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, UnknownPhoneError, shapes_of_phone
+from recipe.articulation.speakers import SAMPLE_RATE_HZ, Speech, SpeechError, read_speech, speaker
+from recipe.articulation.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, Phone, UnknownPhoneError, shapes_of_phone
 
 
 def mouth(shapes: str, length_s: float = 0.1) -> tuple[co.MouthTrack, list[co.Segment]]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.articulation.speakers import Phone
-from recipe.articulation.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, shapes_of_phone
+from recipe.articulation.visemes import SHAPES, VISEME_OF_SHAPE, VISEMES, Phone, shapes_of_phone
 
 Float = NDArray[np.float64]
 

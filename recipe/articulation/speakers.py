@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from recipe.articulation.visemes import Phone
 from recipe.sound import from_pcm16
 
 SAMPLE_RATE_HZ = 16_000
@@ -28,15 +29,6 @@ _FLITE_STRETCH = 1.04
 
 class SpeechError(RuntimeError):
     """An engine or a file could not give speech with phone times."""
-
-
-@dataclass(frozen=True)
-class Phone:
-    """One sound and its time."""
-
-    name: str
-    start_s: float
-    stop_s: float
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from recipe.articulation.coarticulation import segments_of
 from recipe.articulation.mouth_units import MOUTH_UNITS, lips_meet, spoken_units
-from recipe.articulation.speakers import Phone, Speech, SpeechError, speaker
-from recipe.articulation.visemes import UnknownPhoneError
+from recipe.articulation.speakers import Speech, SpeechError, speaker
+from recipe.articulation.visemes import Phone, UnknownPhoneError
 from recipe.files import written_aside
 from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from recipe.sound import from_pcm16, load_audio, to_pcm16
