@@ -432,6 +432,7 @@ def test_the_command(photo_file: Path, tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level("INFO"):
         assert photo_328.main(arguments) == 0
     assert "400x400 px" in caplog.text
+    assert "does not speak yet" in caplog.text
     assert "no consent is recorded" in caplog.text
     assert open_avatar(tmp_path, "eve").manifest.licence == "no consent recorded: private evaluation only"
     assert photo_328.main(["../eve", *arguments[1:]]) == 2
