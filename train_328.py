@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import configargparse
 
-from recipe.avatar_format import parse_consent
+from recipe.avatar_format import parse_consent, read_manifest
 from recipe.errors import ConsentFormatError, UserError
 from recipe.names import check_name
 from recipe.places import at_home
 from training.interrupt import sigterm_interrupts
 from training.presets import LONGEST_TEMPLATE_S, PRESETS, Preset
+from training.waiting import wait_briefly
 
 if TYPE_CHECKING:
     from training.checked_export import CompileInt8
@@ -221,7 +222,7 @@ def package(options: configargparse.Namespace) -> None:
     )
     folder = build(asked, _int8_compiler(), None if options.no_evaluation else evaluate_avatar)
     log.info("avatar ready: %s", folder)
-    if not options.consent and not options.synthetic:
+    if not read_manifest(folder).may_serve_publicly:  # a consent may have been kept from the avatar before
         log.warning(
             "no consent is recorded: servers beyond this machine will not show it "
             '(python -m services.avatars consent %s "who, date, scope")',
@@ -248,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one stage; exit codes: 0 done, 2 bad input, 130 interrupted (resume with the same command)."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = parse_options(arguments)
-    _wait_briefly()
+    wait_briefly()
     with sigterm_interrupts():
         try:
             import torch
@@ -263,15 +264,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.error("error: %s", error)
             return 2
     return 0
-
-
-def _wait_briefly() -> None:
-    """Threads that wait for others soon give their core away: docs/decisions/0015-waiting-threads.md.
-
-    OpenMP reads this once, when torch is imported. Whoever has chosen a policy of waiting keeps it.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@
                                                              > symmetric InfoNCE over the batch
     sound of the same five -> audio encoder -> sound branch -'
 
-The
-stage ends with two nets: `syncnet` gives the generator its audio encoder and, if the gate opens, a loss; `scorer`
+The stage ends with two nets: `syncnet` gives the generator its audio encoder and, if the gate opens, a loss; `scorer`
 (other seed, other square) is never a loss and only judges.
 
 Axes: B batch of windows, T frames of a window, O offsets, D embedding.

@@ -26,7 +26,7 @@ from recipe.articulation.mouth_units import MOUTH_UNITS, lips_meet, spoken_units
 from recipe.articulation.speakers import Speech, SpeechError, speaker
 from recipe.articulation.visemes import Phone, UnknownPhoneError
 from recipe.files import written_aside
-from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from recipe.sound import from_pcm16, load_audio, to_pcm16
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _synthetic(share: float) -> Iterator[_Utterance]:
         for voice, minutes in voices.items():
             rng = np.random.default_rng(zlib.crc32(voice.encode()))
             sentences, frames = _sentences(voice), 0
-            while frames < minutes * share * 1500:
+            while frames < minutes * share * 60 * FPS:
                 speech = speaker(voice, float(rng.uniform(*_SPEEDS)))(str(rng.choice(sentences)))
                 try:
                     one = _utterance(voice, held_out, speech, rng)
@@ -125,7 +125,7 @@ def _synthetic(share: float) -> Iterator[_Utterance]:
                     continue
                 frames += len(one.units_TU)
                 yield one
-            log.info("%s: %.1f min", voice, frames / 1500)
+            log.info("%s: %.1f min", voice, frames / (60 * FPS))
 
 
 def _sentences(voice: str) -> list[str]:
