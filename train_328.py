@@ -27,9 +27,9 @@ import configargparse
 
 from recipe.avatar_format import parse_consent, read_manifest
 from recipe.errors import ConsentFormatError, UserError
+from recipe.interrupt import sigterm_interrupts
 from recipe.names import check_name
 from recipe.places import at_home
-from training.interrupt import sigterm_interrupts
 from training.presets import LONGEST_TEMPLATE_S, PRESETS, Preset
 from training.waiting import wait_briefly
 

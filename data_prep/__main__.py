@@ -12,6 +12,7 @@ import configargparse
 from data_prep.errors import PreparationError
 from recipe.errors import UserError
 from recipe.files import sha256
+from recipe.interrupt import sigterm_interrupts
 from recipe.places import at_home
 from recipe.recipe_328 import AUDIO_FEATURES
 
@@ -31,8 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     from data_prep.request import resolve
 
     try:
-        request = resolve(options.name_or_video, options.name, Path(options.dataset_dir))
-        changed = prepare(request, audio_choice(options.audio_features, options.audio_model))
+        with sigterm_interrupts():
+            request = resolve(options.name_or_video, options.name, Path(options.dataset_dir))
+            changed = prepare(request, audio_choice(options.audio_features, options.audio_model))
     except UserError as error:
         log.error("error: %s", error)
         return 2

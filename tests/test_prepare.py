@@ -7,6 +7,10 @@ import fcntl
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
@@ -314,3 +318,21 @@ def test_damaged_and_foreign_datasets_are_refused(dataset_dir: Path) -> None:
     (folder / "track.npz").write_bytes(b"garbage")
     with pytest.raises(DatasetError, match="damaged"):
         open_dataset(folder)
+
+
+def test_sigterm_ends_preparation_as_ctrl_c_does(recording: Path, tmp_path: Path) -> None:
+    """Also where a shell started it in the background, deaf to Ctrl-C."""
+    command = [sys.executable, "-m", "data_prep", str(recording), "--dataset_dir", str(tmp_path)]
+    deaf = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", deaf, *command], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    )
+    folder = tmp_path / NAME
+    until = time.monotonic() + 60
+    while not any(folder.glob(".frames.*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "start the same command again and it goes on where it was" in said and "Traceback" not in said
+    assert not any(folder.glob("*.part*")) and not any(folder.glob(".*.part*"))

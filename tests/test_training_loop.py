@@ -15,9 +15,10 @@ from torch import nn
 
 from models.checkpoint import load_checkpoint
 from recipe.errors import InUseError
+from recipe.interrupt import sigterm_interrupts
 from tests.conftest import REPOSITORY
 from training.distributed import Workers
-from training.interrupt import StopRequest, TrainingStopped, sigterm_interrupts
+from training.interrupt import StopRequest, TrainingStopped
 from training.loop import Check, Judgement, Plan, descend, train
 
 PLAN = Plan(seed=1, steps=12, warmup=2, evaluate_every=4, checkpoint_every=3)

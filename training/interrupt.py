@@ -1,25 +1,13 @@
-"""Ctrl-C and SIGTERM: at once while nothing is at stake, between two steps while a stage trains."""
+"""Ctrl-C and SIGTERM while a stage trains: heard at once, obeyed between two steps."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 
 class TrainingStopped(KeyboardInterrupt):
     """Training ended because a signal asked for it; everything is saved, and the message says how to go on."""
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does, so that a program ends in one way only."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 class StopRequest:
