@@ -126,8 +126,10 @@ class TTSService(Protocol):
         """Raise what `synthesize` would raise before its first chunk; cheap.
 
         Raises:
-            TextRejectedError: nothing in it can be spoken, it is too long, or the speed is outside its range.
+            TextRejectedError: nothing in it can be spoken, the voice has no sound for some of it, it is too long, or
+                the speed is outside its range.
             VoiceNotFoundError: there is no such voice.
+            SpeechError: the engine of the voice that was named failed.
         """
 
     def synthesize(

@@ -9,6 +9,7 @@ Axes: S audio samples at the engine's rate.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ from typing import Final
 from recipe.sound import from_pcm16
 from services.errors import SpeechError
 from services.speech.engine import Sound
+from services.speech.languages import needs_a_sound, unique
 from services.types import Voice
 
 _VOICES: Final = {
@@ -32,11 +34,12 @@ _VOICES: Final = {
 }
 _LONGEST_S: Final = 60.0  # of computing; a sentence takes a fraction of a second
 _POLL_S: Final = 0.02
-# The program reads ASCII; what has no such spelling is left out.
+_LATIN: Final = re.compile(r"LATIN (SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:DOTLESS )?([A-Z]{1,2})(?: WITH .*)?")
+# The program reads ASCII; what has no such spelling is `unspoken`.
 _ASCII: Final = str.maketrans(
     {
         "’": "'", "‘": "'", "“": '"', "”": '"', "–": " - ", "—": " - ", "…": "...",
-        "ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L",
+        "ß": "ss", "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ŋ": "ng", "Ŋ": "Ng",
     }
 )  # fmt: skip
 
@@ -72,6 +75,9 @@ class FliteTTS:
                 raise SpeechError(f"{self._program} cannot be run ({error})") from error
             self._version = " ".join(done.stdout.split())
         return self._version
+
+    def unspoken(self, sentence: str, voice: str) -> str:
+        return unique(c for c in sentence if not c.isascii() and needs_a_sound(c) and not _ascii(c))
 
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         spoken = _ascii(sentence)
@@ -119,4 +125,10 @@ class FliteTTS:
 
 def _ascii(sentence: str) -> str:
     decomposed = unicodedata.normalize("NFKD", sentence.translate(_ASCII))
-    return decomposed.encode("ascii", "ignore").decode("ascii").strip()
+    return "".join(c if c.isascii() else _base_letter(c) for c in decomposed).strip()
+
+
+def _base_letter(letter: str) -> str:
+    """ł -> l, æ -> ae: letters that Unicode does not take apart."""
+    found = _LATIN.fullmatch(unicodedata.name(letter, ""))
+    return "" if found is None else found[2].lower() if found[1] == "SMALL" else found[2].capitalize()
