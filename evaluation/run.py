@@ -94,7 +94,7 @@ def evaluate_sets(
 
     def measured(one: DrivingSet) -> SetScores:
         scores = evaluate_set(one, avatar, dataset, speaker, scorer, reader, out / f"set_{one.name}.mp4")
-        _print(f"measured: {one.name}")
+        _print(f"measured: {one.name}\n")
         return scores
 
     with ThreadPoolExecutor(options.workers) as workers:  # the libraries that do the work let other threads run
@@ -115,5 +115,5 @@ def describe(avatar: Avatar, dataset: Dataset328, options: argparse.Namespace) -
 
 
 def _print(text: str) -> None:
-    sys.stdout.write(text + "\n" if text else "")
+    sys.stdout.write(text)
     sys.stdout.flush()

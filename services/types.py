@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.recipe_328 import FPS
-from services.avatars.avatar import Avatar
+from services.avatars.avatar import Avatar, PhotoAvatar
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,7 +43,7 @@ class AvatarModel(Protocol):
     """
 
     @property
-    def avatar(self) -> Avatar: ...
+    def avatar(self) -> Avatar | PhotoAvatar: ...
 
     @property
     def batch_frames(self) -> int:

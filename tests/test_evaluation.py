@@ -190,6 +190,7 @@ def test_the_command_writes_its_files_and_says_what_it_could_not_measure(
     printed = capsys.readouterr().out
     assert all(metric.label in printed for metric in METRICS)
     assert "scorer_visual.onnx" in printed
+    assert "\n\n" not in printed and printed.endswith("side_by_side.mp4\n")
 
     document = json.loads((out / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     scores = document["metrics"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,13 @@ def graph(decoder: DecoderGraph, tmp_path_factory: pytest.TempPathFactory) -> Pa
         in_batches(decoder, given(6, 1))
     write_calibration(path, Int8Calibration(50.0, bounds))
     return path
+
+
+def test_exporting_prints_nothing_about_its_own_parts(graph: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without triton, torch tells whoever packages an avatar that it cannot count some operations."""
+    logging.getLogger("torch.utils.flop_counter").warning("triton not found; flop counting will not work")
+    logging.getLogger("onnxscript.optimizer").info("folded a constant")
+    assert graph.is_file() and caplog.text == ""
 
 
 def test_the_exported_picture_is_what_the_network_draws(decoder: DecoderGraph) -> None:

@@ -169,6 +169,8 @@ def export_graph(
     shapes = tuple({0: batch} for _ in example)
     for talkative in ("onnxscript", "onnx_ir"):  # they report every folded constant
         logging.getLogger(talkative).setLevel(logging.WARNING)
+    # The exporter imports it; without triton, which set-up leaves out, it warns that it cannot count operations.
+    logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         program = torch.onnx.export(

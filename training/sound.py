@@ -101,12 +101,12 @@ class MelSound:
         if not augment:
             return self.clean_TND[frames]
         assert generator is not None
-        here = _generator_on(self.device, generator)
+        here = generator_on(self.device, generator)
         return self.augmenter.augmented(frames.flatten(), here, frames.shape[1]).unflatten(0, frames.shape)
 
     @torch.no_grad()
     def silence(self, count: int, length: int, generator: torch.Generator) -> Tensor:
-        here = _generator_on(self.device, generator)
+        here = generator_on(self.device, generator)
         pcm, _ = silence_windows(count * length, AUDIO_WINDOW_SAMPLES, here)
         found: Tensor = self.log_mel(pcm)
         return found.unflatten(0, (count, length))
@@ -173,7 +173,7 @@ def _gate_and_closed(dataset: Dataset328, device: torch.device) -> tuple[Tensor,
     return torch.from_numpy(gate_T).to(device), closed
 
 
-def _generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
     """A generator on the device whose seed is drawn from `generator`."""
     seed = int(torch.randint(2**62, (), generator=generator))
     return torch.Generator(device=device).manual_seed(seed)

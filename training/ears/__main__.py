@@ -7,41 +7,76 @@ make of them.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import configargparse
 
 from recipe.errors import UserError
+from recipe.interrupt import sigterm_interrupts
 from recipe.places import home
+from training.waiting import wait_briefly
 
 log = logging.getLogger("training.ears")
+INTERRUPTED = 130
 
 
-def main() -> int:
-    """Entry point; the exit status."""
+def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Namespace:
+    """Read the command line."""
     parser = configargparse.ArgumentParser(
         prog="python -m training.ears",
         description=__doc__,
         formatter_class=configargparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--speech", type=Path, help="aligned real speech: utterances.jsonl and audio/ID.opus")
-    parser.add_argument("--steps", type=int, default=24_000, help="length of the training (default: %(default)s)")
+    parser.add_argument("--steps", type=_count, default=13_500, help="length of the training (default: %(default)s)")
+    parser.add_argument("--pairs", type=_count, default=256, help="pairs of frames of a step (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all randomness (default: %(default)s)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the minutes of every synthetic voice; for a trial")
-    parser.add_argument("--run", type=Path, default=home() / "checkpoint" / "ears", help="folder of the run")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
+    parser.add_argument(
+        "--share", type=_factor, default=1.0, help="of the minutes of every synthetic voice; small for a trial"
+    )
+    parser.add_argument("--run", type=Path, default=home() / "checkpoint" / "_ears", help="folder of the run")
     parser.add_argument("--out", type=Path, default=home() / "models" / "ears.onnx", help="the network that is written")
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        from training.ears.commands import run
+    return parser.parse_args(arguments)
 
-        run(options.speech, options.steps, options.seed, options.share, options.run, options.out)
-    except UserError as error:
-        sys.stderr.write(f"ears: {error}\n")
-        return 1
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train; exit codes: 0 done, 2 bad input, 130 interrupted (resume with the same command)."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = parse_options(arguments)
+    wait_briefly()
+    with sigterm_interrupts():
+        try:
+            from training.ears.commands import run
+            from training.ears.stage import EarsPreset
+
+            preset = EarsPreset.of(options.steps, options.pairs)
+            run(options.speech, preset, options.seed, options.share, options.device, options.run, options.out)
+        except KeyboardInterrupt as stop:
+            log.error("%s", str(stop) or "interrupted: run the same command again to go on")
+            return INTERRUPTED
+        except (UserError, ValueError, OSError) as error:
+            log.error("error: %s", error)
+            return 2
     return 0
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def _factor(text: str) -> float:
+    factor = float(text)
+    if not 0 < factor <= 10:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 10")
+    return factor
 
 
 if __name__ == "__main__":

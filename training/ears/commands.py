@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 
 import torch
@@ -15,50 +14,51 @@ from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.avatar_format import EMBEDDING, GATE, PCM
 from recipe.errors import UserError
 from recipe.files import sha256, written_aside
-from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
-from training.ears.material import load_material
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS
+from training.device import choose_device
+from training.ears.material import UTTERANCES, load_material
 from training.ears.stage import EarsPreset, new_ears, train_ears
 from training.export import export_graph
-from training.interrupt import TrainingStopped
 from training.sound import mel_config
 from training.weights import store_as_int8
 
 log = logging.getLogger(__name__)
 
 
-def run(speech: Path | None, steps: int, seed: int, share: float, folder: Path, out: Path) -> None:
+def run(speech: Path | None, preset: EarsPreset, seed: int, share: float, device: str, folder: Path, out: Path) -> None:
     """Train, or go on, and write OUT and its card (OUT with .json).
 
     Raises:
-        UserError: the folder of speech is not one.
+        UserError: the folder of speech is not one, or there is no such device.
         TrainingStopped: SIGINT or SIGTERM; all is saved.
     """
-    if speech is not None and not (speech / "utterances.jsonl").is_file():
-        raise UserError(f"{speech} holds no utterances.jsonl; give the folder of the aligned speech")
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0))))
+    if speech is not None and not (speech / UTTERANCES).is_file():
+        raise UserError(f"{speech} holds no {UTTERANCES}; give the folder of the aligned speech")
+    here = choose_device(device)
     folder.mkdir(parents=True, exist_ok=True)
     store = folder.with_name(folder.name + ".material.npz")
     material = load_material(store, speech, share)
-    seconds = len(material.units_TU) / 25
+    seconds = len(material.units_TU) / FPS
     log.info("%.1f min of speech, %d voices", seconds / 60, len(set(material.voices)))
-    preset = EarsPreset(steps, warmup=min(200, steps // 4 + 1), evaluate_every=min(1000, steps))
-    try:
-        best = train_ears(material, store, preset, seed, folder)
-    except TrainingStopped as stopped:
-        raise UserError(str(stopped)) from None
+    best = train_ears(material, preset, seed, folder, here)
     ears = new_ears()
     ears.load_state_dict(best["model"])
+    ship(ears, best["step"], best["held_out"], out)
+    log.info("%s", table(best["held_out"]))
+
+
+def ship(ears: Ears, step: int, held_out: dict[str, dict[str, float]], out: Path) -> None:
+    """Write the network and its card."""
     write_ears(ears, out)
     card = {
         "sha256": sha256(out),
-        "step": best["step"],
+        "step": step,
         "units": list(MOUTH_UNITS),
         "parameters": sum(weight.numel() for weight in ears.parameters()),
-        "held_out": best["held_out"],
+        "held_out": {voice: {key: round(value, 3) for key, value in row.items()} for voice, row in held_out.items()},
     }
     with written_aside(out.with_suffix(".json")) as part:
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    log.info("%s", table(best["held_out"]))
 
 
 def write_ears(ears: Ears, path: Path) -> None:

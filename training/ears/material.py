@@ -8,6 +8,7 @@ Axes: S audio samples (16 kHz), T video frames of all utterances, U mouth units.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -25,7 +26,7 @@ from recipe.articulation.coarticulation import segments_of
 from recipe.articulation.mouth_units import MOUTH_UNITS, lips_meet, spoken_units
 from recipe.articulation.speakers import Speech, SpeechError, speaker
 from recipe.articulation.visemes import Phone, UnknownPhoneError
-from recipe.files import written_aside
+from recipe.files import sha256, written_aside
 from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from recipe.sound import from_pcm16, load_audio, to_pcm16
 
@@ -39,6 +40,7 @@ TRAIN_VOICES: Final = {  # minutes of each
     "espeak:es+m2": 1.0, "espeak:it+f1": 1.0, "espeak:en-us+whisper": 0.7, "espeak:en-us+croak": 0.7,
 }  # fmt: skip
 HELD_OUT_VOICES: Final = {"flite:rms": 2.0, "espeak:en-us+m7": 1.5, "espeak:en-us+f5": 1.5, "espeak:de+m5": 1.5}
+UTTERANCES: Final = "utterances.jsonl"  # of a folder of real speech
 _EVERY_HELD_OUT: Final = 6  # of the real speakers, one in so many is kept apart
 _SPEEDS: Final = (0.8, 1.3)
 _PAUSE_S: Final = (0.3, 0.7)
@@ -57,6 +59,7 @@ class Material:
     clips: list[tuple[int, int]]
     voices: list[str]  # of each clip
     held_out: list[bool]  # of each clip: a voice that training never hears
+    made_of: str  # hash of the voices, sentences and real speech, which tells two materials apart
 
     def frames_of(self, held_out: bool) -> NDArray[np.int64]:
         """Frame numbers of one side."""
@@ -74,10 +77,11 @@ def load_material(store: Path, real_speech: Path | None, share: float = 1.0) -> 
     Raises:
         SpeechError: an engine is missing.
     """
-    if not store.is_file():
+    made_of = _made_of(real_speech, share)
+    if not store.is_file() or _stored(store) != made_of:
         utterances = [*_synthetic(share), *(_real(real_speech) if real_speech else ())]
         with written_aside(store) as part:
-            np.savez(part, **_joined(utterances))  # type: ignore[arg-type]
+            np.savez(part, made_of=np.array(made_of), **_joined(utterances))  # type: ignore[arg-type]
     with np.load(store, allow_pickle=False) as found:
         edges = np.concatenate([[0], np.cumsum(found["lengths"])]).tolist()
         return Material(
@@ -87,7 +91,19 @@ def load_material(store: Path, real_speech: Path | None, share: float = 1.0) -> 
             clips=list(pairwise(edges)),
             voices=[str(voice) for voice in found["voices"]],
             held_out=[bool(apart) for apart in found["held_out"]],
+            made_of=made_of,
         )
+
+
+def _made_of(real_speech: Path | None, share: float) -> str:
+    spoken = [share, TRAIN_VOICES, HELD_OUT_VOICES, sha256(_SENTENCES)]
+    heard = sha256(real_speech / UTTERANCES) if real_speech else None
+    return hashlib.sha256(json.dumps([spoken, heard]).encode()).hexdigest()
+
+
+def _stored(store: Path) -> str:
+    with np.load(store, allow_pickle=False) as found:
+        return str(found["made_of"]) if "made_of" in found else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +167,7 @@ def _utterance(voice: str, held_out: bool, speech: Speech, rng: np.random.Genera
 
 
 def _real(folder: Path) -> Iterator[_Utterance]:
-    lines = (folder / "utterances.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (folder / UTTERANCES).read_text(encoding="utf-8").splitlines()
     aligned = [row for row in map(json.loads, lines) if row["phones"]]
     speakers = sorted({row["speaker"] for row in aligned})
     apart = set(speakers[_EVERY_HELD_OUT - 1 :: _EVERY_HELD_OUT])
