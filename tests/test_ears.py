@@ -99,17 +99,17 @@ def test_scores_of_a_perfect_and_of_a_mumbling_mouth() -> None:
 
 def test_a_short_training_learns_when_the_mouth_opens() -> None:
     torch.manual_seed(1)
-    stage = EarsStage(drawn_material(), EarsPreset(steps=45, pairs=16), torch.device("cpu"))
+    stage = EarsStage(drawn_material(), EarsPreset(steps=30, pairs=16), torch.device("cpu"))
     stage.optimiser.param_groups[0]["lr"] = 1e-3
     before = stage.judge(0, lambda: None)
-    losses = [stage.step(k, torch.Generator().manual_seed(k), lambda: None)["loss"] for k in range(45)]
-    after = stage.judge(45, lambda: None)
+    losses = [stage.step(k, torch.Generator().manual_seed(k), lambda: None)["loss"] for k in range(30)]
+    after = stage.judge(30, lambda: None)
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert before.score is not None
     assert after.score is not None
     assert after.score > before.score + 0.2
     assert list(after.best["held_out"]) == ["real:c"]  # nothing that was trained on is judged
-    assert after.best["held_out"]["real:c"]["r"] > 0.5
+    assert after.best["held_out"]["real:c"]["r"] > 0.3
 
 
 def test_what_is_exported_tells_the_same_in_a_quarter_of_the_space(tmp_path: Path) -> None:
