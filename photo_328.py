@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.warning("warning: %s", text)
     log.info("avatar ready: %s, %dx%d px", options.avatars_dir / options.name, manifest.width, manifest.height)
     log.info("%s", _times(watch, time.perf_counter() - start_s, time.process_time() - start_cpu_s))
-    log.warning("it does not speak yet: nothing in this version moves a photo's lips by sound")
+    log.info('let it speak: python inference_328.py --name %s --text "Good morning."', options.name)
     if not manifest.may_serve_publicly:
         log.warning(
             "no consent is recorded: servers beyond this machine will not show it "

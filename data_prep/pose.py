@@ -1,4 +1,7 @@
-"""Turn of the head in degrees, from landmarks that speaking does not move.
+"""Turn of the head against the line of sight in degrees, from landmarks that speaking does not move.
+
+Who looks into the camera is not turned, wherever in the picture the face is: perspective turns a face at the edge of a
+wide picture, but shows it as frontally as one in the middle.
 
 Axes: T video frames (25/s), K landmarks.
 """
@@ -30,7 +33,7 @@ _FOCAL_LONG_SIDES: Final = 1.2  # focal length over the frame's longer side: abo
 def head_pose(
     landmarks_TK2: NDArray[np.float32], valid_T: NDArray[np.bool_], width: int, height: int
 ) -> NDArray[np.float32]:
-    """Pitch, yaw and roll per frame, (T, 3) degrees; zeros where not valid.
+    """Pitch, yaw and roll per frame against the line from camera to face, (T, 3) degrees; zeros where not valid.
 
     Pitch is positive when the person looks up, yaw when the nose points to the picture's right, roll when the head
     leans clockwise in the picture.
@@ -42,10 +45,19 @@ def head_pose(
     pose = np.zeros((len(valid_T), 3), np.float32)
     for t in np.flatnonzero(valid_T):
         image = landmarks_TK2[t, points].astype(np.float64)
-        found, turn, _ = cv2.solvePnP(face, image, camera, np.zeros(4), flags=cv2.SOLVEPNP_SQPNP)
+        found, turn, place = cv2.solvePnP(face, image, camera, np.zeros(4), flags=cv2.SOLVEPNP_SQPNP)
         if found:
-            pose[t] = _angles(np.asarray(cv2.Rodrigues(turn)[0], np.float64))
+            pose[t] = _angles(_to_the_middle(place[:, 0]) @ np.asarray(cv2.Rodrigues(turn)[0], np.float64))
     return pose
+
+
+def _to_the_middle(place_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rotation of the camera's axes that brings a place straight ahead: first to the side, then up or down."""
+    x, y, z = (float(value) for value in place_xyz)
+    aside, up = np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))
+    to_side = np.array([[np.cos(aside), 0, -np.sin(aside)], [0, 1, 0], [np.sin(aside), 0, np.cos(aside)]])
+    to_height = np.array([[1, 0, 0], [0, np.cos(up), -np.sin(up)], [0, np.sin(up), np.cos(up)]])
+    return to_height @ to_side
 
 
 def _angles(rotation_33: NDArray[np.float64]) -> tuple[float, float, float]:

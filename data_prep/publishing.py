@@ -118,7 +118,7 @@ def _manifest(prepared: Prepared, quality: QualityReport) -> dict[str, Any]:
 
 def _source(prepared: Prepared) -> dict[str, Any]:
     recording = asdict(prepared.recording)
-    del recording["path"], recording["frames"]
+    del recording["path"], recording["frames"], recording["converted"]  # its findings stand in the report
     recording["repeated_frames"] = prepared.pictures.repeated_frames
     return {"file": prepared.request.inside_path().name, "sha256": prepared.source_sha256, **recording}
 
@@ -143,6 +143,7 @@ def _quality_inputs(prepared: Prepared) -> QualityInputs:
         opening_T=measured.opening_T,
         clips=measured.clips,
         av_offset=measured.av_offset,
+        converted=recording.converted,
     )
 
 

@@ -71,6 +71,7 @@ def judge(inputs: QualityInputs) -> QualityReport:
         sound.sync(inputs, heard),
         sound.mouth_variety(inputs, heard),
         picture.source(inputs),
+        *inputs.converted,
     ]
     findings.sort(key=lambda finding: _SEVERITY[finding.level])
     return QualityReport(_VERDICT[findings[0].level], findings)

@@ -37,6 +37,7 @@ class QualityInputs:
     opening_T: NDArray[np.float32]  # inner lips' distance over that of the outer eye corners
     clips: list[tuple[int, int]]  # half-open ranges between jump cuts
     av_offset: AvOffset
+    converted: tuple[Finding, ...] = ()  # what was put right while the recording was read
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from data_prep.conversions import conversions_of
 from data_prep.errors import TooShortError, TruncatedError
+from data_prep.quality_inputs import Finding
+from recipe.deinterlace import FieldOrder
 from recipe.errors import NoAudioError
 from recipe.media import decode_pictures, decode_sound, frame_time, open_media, picture_stream, sound_stream
 from recipe.recipe_328 import FPS
@@ -45,6 +48,9 @@ class Recording:
     audio_codec: str
     audio_rate_hz: int
     audio_channels: int
+    field_order: FieldOrder | None = None  # of interlaced pictures that no flag tells of
+    white_nits: float | None = None  # light of what becomes white; None where it is not HDR
+    converted: tuple[Finding, ...] = ()  # what is put right while it is read
 
     @property
     def duration_s(self) -> float:
@@ -67,6 +73,7 @@ def probe(path: Path) -> Recording:
     Raises:
         NotAVideoError: nothing that could be shown is in it.
         NoAudioError: no sound track.
+        ColourError: its colours are coded in a way that is not read.
         TruncatedError: it ends before its header says, or no picture of it can be decoded.
         TooShortError: picture and sound have less than ten seconds in common.
     """
@@ -86,6 +93,7 @@ def probe(path: Path) -> Recording:
             f"{path.name} has {max(common_s, 0):.1f} s of picture with sound; at least {MIN_DURATION_S:.0f} s are "
             "needed and five minutes are recommended: record longer"
         )
+    conversions = conversions_of(path)
     turned = first.rotation % 180 != 0
     return Recording(
         path=path,
@@ -102,6 +110,9 @@ def probe(path: Path) -> Recording:
         audio_codec=audio.name,
         audio_rate_hz=audio.sample_rate,
         audio_channels=audio.channels,
+        field_order=conversions.field_order,
+        white_nits=conversions.white_nits,
+        converted=conversions.findings,
     )
 
 

@@ -28,7 +28,7 @@ from recipe.files import written_aside
 from recipe.recipe_328 import CROP_PX
 
 # Raise it when code changes what these stages write.
-PREPARATION_VERSION: Final = 1
+PREPARATION_VERSION: Final = 2
 FOLDER: Final = ".stages"
 _DARK, _BRIGHT = 4, 251  # grey levels that count as black and as burnt out
 

@@ -29,6 +29,7 @@ from recipe.colour import decode_rgb, encode_rgb
 from recipe.material import GROUP_FRAMES
 from recipe.media import decode_pictures, frame_time, open_media, picture_stream
 from recipe.recipe_328 import FPS
+from recipe.tone import WHITE_NITS
 
 LONGEST_SIDE_PX: Final = 1920
 THUMBNAIL_PX: Final = 64
@@ -67,14 +68,15 @@ def normalise(recording: Recording, path: Path, progress: Iterable[int]) -> Norm
     previous, rgb = None, np.zeros((0, 0, 3), np.uint8)
     with open_media(recording.path) as container:
         stream = picture_stream(container, recording.path)
-        shape = _pixel_shape(stream)
-        pictures = at_25_fps(_timed(decode_pictures(container, stream)), recording.start_s, recording.frames)
+        shape, white_nits = _pixel_shape(stream), recording.white_nits or WHITE_NITS[0]
+        decoded = decode_pictures(container, stream, recording.field_order)
+        pictures = at_25_fps(_timed(decoded), recording.start_s, recording.frames)
         writer: FrameWriter | None = None
         try:
             for _, picture in zip(progress, pictures, strict=True):
                 held.append(held[-1] + 1 if picture is previous else 0)
                 if picture is not previous:
-                    rgb = _fit(upright(decode_rgb(picture), picture.rotation), shape, writer)
+                    rgb = _fit(upright(decode_rgb(picture, white_nits), picture.rotation), shape, writer)
                 previous = picture
                 writer = writer or FrameWriter(path, rgb.shape[1], rgb.shape[0])
                 writer.write(rgb)

@@ -22,6 +22,7 @@ from recipe.audio_window import window_pcm
 from recipe.crop import INNER, crop_face
 from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, window_samples
 from recipe.sound import load_audio
+from services.avatars.avatar import Avatar
 from services.frame_generation_service import FrameGenerationService
 from services.streaming.video_writer import Mp4Writer
 from services.types import AvatarModel
@@ -68,14 +69,13 @@ def evaluate_driven(
         raise ValueError(f"{wav} lasts {count} frames, its truth {len(truth)}: it is of another sound")
     opening = lips.opening_T(landmarks_TK2)
     gate_T = np.array([gate for _, gate in shown])
-    template = model.avatar.opening_T[[index for index, _ in shown]].astype(np.float64)
     loudness = loudness_T(pcm_S, count)
     heard = window_samples(model.avatar.manifest.recipe["audio_features"])
     scores = {
         "silence_move_percent": lips.silence_move_percent(opening, gate_T == 0),
         "silence_opening_percent": lips.silence_opening_percent(opening, gate_T == 0),
         "opening_loudness_r": lips.pearson(opening, loudness),
-        "leak_r": lips.pearson(opening, template),
+        **_leak(model, opening, [index for index, _ in shown]),
         **_sync_scores(inner, window_pcm(pcm_S, 0, len(inner), heard), gate_T, scorer),
     }
     true_scores: dict[str, Value] = {}
@@ -86,6 +86,14 @@ def evaluate_driven(
         true_scores = score_openings(truth.opening_T[: len(known)], truth, known, one_stretch)
     notes = [] if len(pcm_S) < MAX_FRAMES * SAMPLES_PER_FRAME else [f"The first {MAX_FRAMES} frames were measured."]
     return Driven(scores, true_scores, opening, loudness, gate_T, video, notes)
+
+
+def _leak(model: AvatarModel, opening_T: NDArray[np.float64], shown: list[int]) -> dict[str, Value]:
+    """How much the drawn mouth follows the filmed one beneath it; a photo has none that moves."""
+    avatar = model.avatar
+    if not isinstance(avatar, Avatar):
+        return {}
+    return {"leak_r": lips.pearson(opening_T, avatar.opening_T[shown].astype(np.float64))}
 
 
 def loudness_T(pcm_S: NDArray[np.float32], frames: int) -> NDArray[np.float64]:
@@ -108,7 +116,7 @@ def _watched(
     with Mp4Writer(video, manifest.width, manifest.height, SAMPLE_RATE_HZ, 1) as writer:
         for frame in FrameGenerationService().generate(model, [pcm_S]):
             writer.write(frame.frame_rgb_HWC, frame.pcm_S[None])
-            if inner is not None:
+            if inner is not None and isinstance(model.avatar, Avatar):
                 affine_23 = model.avatar.affine_T23[frame.template_index]
                 inner.append(crop_face(frame.frame_rgb_HWC, affine_23)[INNER, INNER])
             shown.append((frame.template_index, frame.gate))

@@ -5,6 +5,7 @@
     +- MediaError
     |  +- NotAVideoError     nothing that could be shown or heard can be decoded
     |  +- NoAudioError       there is no sound track, or it is silent
+    |  +- ColourError        its colours are coded in a way that is not read
     +- InUseError            another process is writing the same folder
     +- OutputError           a result cannot go where it was asked to
     +- BrokenAvatarError     an avatar's folder does not hold what its avatar.json promises
@@ -37,6 +38,10 @@ class NotAVideoError(MediaError):
 
 class NoAudioError(MediaError):
     """There is no sound track, or it is silent."""
+
+
+class ColourError(MediaError):
+    """Its colours are coded in a way that is not read."""
 
 
 class InUseError(UserError):

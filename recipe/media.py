@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from recipe.deinterlace import FieldOrder, without_fields
 from recipe.errors import NoAudioError, NotAVideoError
 
 # Playlists and the like are not among them: they name other files to open.
@@ -81,8 +82,20 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     return best if isinstance(best, AudioStream) and best in known else known[0]
 
 
-def decode_pictures(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Decode in order of display; what cannot be decoded is left out."""
+def decode_pictures(
+    container: InputContainer, stream: VideoStream, field_order: FieldOrder | None = None
+) -> Iterator[av.VideoFrame]:
+    """Decode in order of display; interlaced pictures are made whole, what cannot be decoded is left out.
+
+    Args:
+        container, stream: an open file and its picture.
+        field_order: of interlaced pictures that no flag tells of.
+    """
+    return without_fields(decode_fields(container, stream), field_order)
+
+
+def decode_fields(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Decode in order of display, interlaced pictures as they are coded; what cannot be decoded is left out."""
     stream.thread_type = "AUTO"
     for packet in container.demux(stream):
         try:

@@ -16,6 +16,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
+from recipe.downmix import louder_channel, only_channel
 from recipe.errors import NoAudioError
 from recipe.media import decode_sound, frame_time, open_media, sound_stream
 from recipe.recipe_328 import SAMPLE_RATE_HZ
@@ -95,7 +96,8 @@ class SoundTrack:
 def original_sound(path: Path) -> SoundTrack:
     """The sound of a file at its own rate, mono or stereo, in constant memory.
 
-    Its first sample is the first sample of `iter_audio`.
+    Channels that cancel each other become one: a listener with one loudspeaker would hear nothing. Its first sample
+    is the first sample of `iter_audio`.
 
     Raises:
         NotAVideoError, NoAudioError: nothing to hear in this file.
@@ -103,12 +105,14 @@ def original_sound(path: Path) -> SoundTrack:
     with open_media(path) as container:
         context = sound_stream(container, path).codec_context
         channels = min(context.channels, 2)
+        channel = louder_channel(path) if channels == 2 else None
+        channels = channels if channel is None else 1
         rate_hz = next((rate for rate in _AAC_RATES_HZ if rate >= context.sample_rate), _AAC_RATES_HZ[-1])
         duration_s = None if container.duration is None else container.duration / av.time_base
-    return SoundTrack(rate_hz, channels, duration_s, _original_blocks(path, rate_hz, channels))
+    return SoundTrack(rate_hz, channels, duration_s, _original_blocks(path, rate_hz, channels, channel))
 
 
-def _original_blocks(path: Path, rate_hz: int, channels: int) -> Iterator[NDArray[np.float32]]:
+def _original_blocks(path: Path, rate_hz: int, channels: int, channel: int | None) -> Iterator[NDArray[np.float32]]:
     resampler: AudioResampler | None = None
     form = None
     with open_media(path) as container:
@@ -119,7 +123,8 @@ def _original_blocks(path: Path, rate_hz: int, channels: int) -> Iterator[NDArra
                 resampler = AudioResampler(format="fltp", layout="stereo" if channels == 2 else "mono", rate=rate_hz)
             assert resampler is not None
             frame.pts = None
-            yield from (np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(frame))
+            heard = frame if channel is None else only_channel(frame, channel)
+            yield from (np.asarray(part.to_ndarray(), np.float32) for part in resampler.resample(heard))
         yield from _drain(resampler)
 
 
@@ -136,6 +141,7 @@ def mono_blocks(path: Path, keep_time: bool) -> Iterator[tuple[float, NDArray[np
     resampler: AudioResampler | None = None
     form: tuple[str, str, int] | None = None
     start_s = expected_s = 0.0
+    channel = louder_channel(path)
     with open_media(path) as container:
         for frame in decode_sound(container, sound_stream(container, path)):
             now_s = frame_time(frame)
@@ -157,7 +163,7 @@ def mono_blocks(path: Path, keep_time: bool) -> Iterator[tuple[float, NDArray[np
                 continue  # heard already: the time stamps jumped back
             expected_s += frame.samples / frame.sample_rate
             frame.pts = None
-            for resampled in resampler.resample(frame):
+            for resampled in resampler.resample(frame if channel is None else only_channel(frame, channel)):
                 yield start_s, _samples(resampled)
         for block in _flush(resampler):
             yield start_s, block

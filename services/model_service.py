@@ -1,10 +1,4 @@
-"""Loaded avatars: three networks, the template, and a cache of what the encoder said of each template frame.
-
-The U-Net's encoder never hears the sound, so its features belong to the template frame alone. They are kept
-within a byte budget; a frame whose features were dropped is computed again, with the same bits.
-
-Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8).
-"""
+"""Loaded avatars of either kind: the ones used last stay in memory."""
 
 from __future__ import annotations
 
@@ -14,9 +8,11 @@ from pathlib import Path
 
 from recipe.avatar_format import MANIFEST_FILE
 from recipe.names import check_name
-from services.avatars.avatar import open_video_avatar
+from services.avatars.avatar import Avatar, open_avatar
 from services.avatars.byte_cache import ByteCache
 from services.avatars.loaded import LoadedAvatar
+from services.avatars.photo_model import LoadedPhoto
+from services.errors import WrongKindError
 from services.runtimes.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -45,10 +41,10 @@ class ModelService:
         self._runtime = runtime
         self._features_bytes = features_bytes
         self._template_bytes = template_bytes
-        self._loaded: ByteCache[str, tuple[LoadedAvatar, tuple[int, int]]] = ByteCache(loaded_bytes)
+        self._loaded: ByteCache[str, tuple[LoadedAvatar | LoadedPhoto, tuple[int, int]]] = ByteCache(loaded_bytes)
         self._loading = threading.Lock()
 
-    def open(self, name: str) -> LoadedAvatar:
+    def open(self, name: str) -> LoadedAvatar | LoadedPhoto:
         """Load an avatar, or return it if it is loaded and unchanged on disk.
 
         Raises:
@@ -60,11 +56,27 @@ class ModelService:
             found = self._loaded.get(name)
             if found is not None and found[1] == stamp:
                 return found[0]
-            avatar = open_video_avatar(self._avatars_dir, name)
-            loaded = LoadedAvatar(avatar, self._runtime, self._features_bytes, self._template_bytes)
+            loaded = self._load(name)
             self._loaded.put(name, (loaded, stamp), loaded.memory_bytes)
             logger.info("avatar %s loaded on %s", name, loaded.provider)
             return loaded
+
+    def open_trained(self, name: str) -> LoadedAvatar:
+        """The same, where only networks trained on the person will do.
+
+        Raises:
+            WrongKindError: the avatar was made from a photo. Else see `open`.
+        """
+        model = self.open(name)
+        if isinstance(model, LoadedPhoto):
+            raise WrongKindError(f"avatar {name} was made from a photo; choose one trained from a recording")
+        return model
+
+    def _load(self, name: str) -> LoadedAvatar | LoadedPhoto:
+        avatar = open_avatar(self._avatars_dir, name)
+        if isinstance(avatar, Avatar):
+            return LoadedAvatar(avatar, self._runtime, self._features_bytes, self._template_bytes)
+        return LoadedPhoto(avatar, self._runtime)
 
 
 def _stamp(folder: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from recipe.articulation.spoken import later
-from services.errors import SpeechError
+from services.errors import SpeechError, TextRejectedError
 from services.speech.ahead import made_ahead
 from services.speech.cache import SpeechCache
 from services.speech.choice import VoiceChoice
@@ -67,17 +67,24 @@ class SpeechService:
 
     def check(self, text: str, voice: str | None = None, speed: float = 1.0) -> None:
         """Raise what `synthesize` would raise at the call; see `services.types.TTSService`."""
-        sentences_to_speak(text, self._max_characters, speed)
-        if voice is not None:
-            self._choice.named(voice)
+        self._checked(text, voice, speed)
 
     def synthesize(
         self, text: str, voice: str | None = None, speed: float = 1.0, cancelled: threading.Event | None = None
     ) -> Generator[AudioChunk, None, None]:
         """Speak, sentence by sentence, in chunks of at most a second; see `services.types.TTSService`."""
+        sentences, named = self._checked(text, voice, speed)
+        return self._speak(sentences, named, round(speed, 3), cancelled)
+
+    def _checked(self, text: str, voice: str | None, speed: float) -> tuple[list[str], Voice | None]:
         sentences = sentences_to_speak(text, self._max_characters, speed)
         named = None if voice is None else self._choice.named(voice)
-        return self._speak(sentences, named, round(speed, 3), cancelled)
+        try:
+            self._choice.spoken(sentences, named or self._choice.default())
+        except SpeechError:
+            if named is not None:
+                raise  # else another voice takes over when it is to speak
+        return sentences, named
 
     def warm_up(self) -> None:
         """Load the default voice, so that the first listener does not wait; finds out whether it works.
@@ -88,6 +95,7 @@ class SpeechService:
         while True:
             voice = self._choice.default()
             try:
+                self._choice.spoken([_WARM_UP], voice)  # reads the language's words for units and money
                 for _ in self._choice.engine(voice).speak(_WARM_UP, voice.name, 1.0, threading.Event()):
                     pass
                 return
@@ -101,7 +109,8 @@ class SpeechService:
         while not started:
             voice = named or self._choice.default()
             try:
-                with closing(made_ahead(partial(self._utterance, sentences, voice, speed), cancelled)) as chunks:
+                lines = self._choice.spoken(sentences, voice)
+                with closing(made_ahead(partial(self._utterance, lines, voice, speed), cancelled)) as chunks:
                     for chunk in chunks:
                         started = True
                         yield chunk
@@ -111,19 +120,19 @@ class SpeechService:
                 self._choice.give_up(voice, error)
                 continue
             if not started:
-                raise SpeechError(
+                raise TextRejectedError(
                     f"the voice {voice.name} ({voice.language}) has no sound for this text; "
                     "name a voice of its language"
                 )
 
     def _utterance(
-        self, sentences: Sequence[str], voice: Voice, speed: float, stop: threading.Event
+        self, lines: Sequence[tuple[str, str]], voice: Voice, speed: float, stop: threading.Event
     ) -> Generator[AudioChunk, None, None]:
         version = self._choice.engine(voice).version(voice.name)
         rate_hz = samples = 0
-        for sentence in sentences:
+        for sentence, said in lines:
             starts, start = True, samples
-            for sound in self._sentence(sentence, voice, speed, version, stop):
+            for sound in self._sentence(said, voice, speed, version, stop):
                 rate_hz = rate_hz or sound.rate_hz
                 if sound.rate_hz != rate_hz:
                     raise SpeechError(f"{voice.name} changed its sample rate from {rate_hz} to {sound.rate_hz} Hz")

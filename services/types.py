@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recipe.articulation.visemes import Phone
 from recipe.recipe_328 import FPS
-from services.avatars.avatar import Avatar
+from services.avatars.avatar import Avatar, PhotoAvatar
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -44,7 +44,7 @@ class AvatarModel(Protocol):
     """
 
     @property
-    def avatar(self) -> Avatar: ...
+    def avatar(self) -> Avatar | PhotoAvatar: ...
 
     @property
     def batch_frames(self) -> int:
@@ -134,8 +134,10 @@ class TTSService(Protocol):
         """Raise what `synthesize` would raise before its first chunk; cheap.
 
         Raises:
-            TextRejectedError: nothing in it can be spoken, it is too long, or the speed is outside its range.
+            TextRejectedError: nothing in it can be spoken, the voice has no sound for some of it, it is too long, or
+                the speed is outside its range.
             VoiceNotFoundError: there is no such voice.
+            SpeechError: the engine of the voice that was named failed.
         """
 
     def synthesize(

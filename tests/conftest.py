@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -32,3 +33,30 @@ def shared_media() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real clips are not at {folder}: they are not distributed with the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def picture(presenter_video: Path) -> np.ndarray:
+    """The presenter, looking into the camera."""
+    from data_prep.video import iter_rgb
+
+    return next(iter_rgb(presenter_video))
+
+
+@pytest.fixture(scope="session")
+def photo_file(picture: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.photo_material import written
+
+    return written(tmp_path_factory.mktemp("photo") / "photo.png", picture)
+
+
+@pytest.fixture(scope="session")
+def photo_avatars(photo_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of avatars with `eve`, made of the photo."""
+    from data_prep.photo import Stopwatch
+    from data_prep.photo_avatar import make_photo_avatar
+    from tests.photo_material import request
+
+    avatars_dir = tmp_path_factory.mktemp("avatars")
+    make_photo_avatar(request(photo_file, avatars_dir), Stopwatch())
+    return avatars_dir

@@ -1,4 +1,4 @@
-"""Photos of the presenter, and what their tests share."""
+"""Photos of the presenter, an avatar of one of them, and what their tests share."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ import soundfile
 from starlette.testclient import TestClient
 
 from services.container import Services
+from services.speech.espeak import EspeakTTS
 from services.streaming.video_writer import Mp4Writer
+from services.tts_service import SpeechService
 from tests.media import write_recording
 from tests.service_material import Humming, app_for, client_of, hum, lines_of, settings_for
 from tests.toy_avatar import toy_avatars, toy_services  # noqa: F401
@@ -328,3 +330,16 @@ def test_sound_of_a_few_samples_a_second_does_not_swell(client: TestClient) -> N
     soundfile.write(buffer, np.zeros(50, np.int16), 1, format="FLAC")
     answer = client.post("/generate-from-audio", files={"file": buffer.getvalue()})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/no-sound")
+
+
+@pytest.mark.parametrize("path", ["/get-tts-audio", "/generate"])
+def test_letters_the_voice_cannot_say_are_the_callers_error(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path, path: str
+) -> None:
+    speech = SpeechService([EspeakTTS()], "espeak:en-gb")
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services, tts=speech)) as client:
+        answer = client.get(path, params={"text": "Hello. 你好。 Bye."})
+    assert answer.status_code == 422 and "Retry-After" not in answer.headers
+    problem = answer.json()
+    assert problem["type"] == "/problems/text-rejected"
+    assert "has no sound for 你好; espeak:cmn" in problem["detail"]

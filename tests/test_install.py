@@ -28,6 +28,7 @@ IMPORTED_AS = {
     "opencv-python": "cv2",
     "onnxruntime-gpu": "onnxruntime",
     "piper-tts": "piper",
+    "markdown-it-py": "markdown_it",
     "pillow": "PIL",
     "python-dotenv": "dotenv",
     "tensorboardx": "tensorboardX",

@@ -111,3 +111,19 @@ def test_a_cut_does_not_drag_the_old_place_along(frames: list[NDArray[np.uint8]]
 def test_tracking_says_nothing_on_stderr(frames: list[NDArray[np.uint8]], capfd: pytest.CaptureFixture[str]) -> None:
     follow_face(frames[:3])
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "x", "y"), [(1024, 512, 0, 0), (1024, 512, 512, 0), (1920, 1080, 1408, 568)]
+)
+def test_who_looks_into_the_camera_is_not_turned_wherever_the_face_is(
+    frames: list[NDArray[np.uint8]], width: int, height: int, x: int, y: int
+) -> None:
+    def pose(pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        tracked = follow_face(pictures)
+        return np.asarray(head_pose(tracked.landmarks_TK2, tracked.valid_T, *pictures[0].shape[1::-1])).mean(0)
+
+    wide = [np.full((height, width, 3), 110, np.uint8) for _ in range(8)]
+    for canvas, frame in zip(wide, frames, strict=False):
+        canvas[y : y + 512, x : x + 512] = frame
+    assert np.abs(pose(wide) - pose(frames[:8])).max() < 3  # 10 to 16 degrees, where perspective counts as a turn

@@ -21,7 +21,6 @@ from data_prep.photo import Stopwatch
 from data_prep.photo_avatar import make_photo_avatar
 from data_prep.photo_from_video import best_frame
 from data_prep.still_landmarks import StillLandmarks
-from data_prep.video import iter_rgb
 from recipe.avatar_format import PHOTO_FILE, read_manifest, seal_avatar
 from recipe.errors import BrokenAvatarError, ConsentFormatError, OutputError
 from recipe.warp.arrays import load_arrays
@@ -35,32 +34,14 @@ from tests.toy_avatar import NAME, toy_avatars  # noqa: F401
 
 
 @pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> Picture:
-    return next(iter_rgb(presenter_video))
-
-
-@pytest.fixture(scope="module")
 def found(picture: Picture) -> StillLandmarks:
     return found_in(picture)
 
 
-@pytest.fixture(scope="module")
-def photo_file(picture: Picture, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(tmp_path_factory.mktemp("photo") / "photo.png", picture)
-
-
-@pytest.fixture(scope="module")
-def made(photo_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of avatars with one of a photo."""
-    avatars_dir = tmp_path_factory.mktemp("avatars")
-    make_photo_avatar(request(photo_file, avatars_dir), Stopwatch())
-    return avatars_dir
-
-
 @pytest.fixture
-def avatars_dir(made: Path, tmp_path: Path) -> Path:
+def avatars_dir(photo_avatars: Path, tmp_path: Path) -> Path:
     """A copy that may be damaged."""
-    return Path(shutil.copytree(made, tmp_path / "avatars"))
+    return Path(shutil.copytree(photo_avatars, tmp_path / "avatars"))
 
 
 def test_the_crop_holds_head_and_shoulders(picture: Picture, found: StillLandmarks, tmp_path: Path) -> None:
@@ -85,8 +66,8 @@ def test_of_a_video_the_best_frame_is_taken(presenter_video: Path) -> None:
     assert evidence.eye_open > 0.25
 
 
-def test_an_avatar_opens_again_and_draws_the_same_bytes(made: Path, photo_file: Path) -> None:
-    avatar = open_avatar(made, "eve")
+def test_an_avatar_opens_again_and_draws_the_same_bytes(photo_avatars: Path, photo_file: Path) -> None:
+    avatar = open_avatar(photo_avatars, "eve")
     assert isinstance(avatar, PhotoAvatar)
     manifest = avatar.manifest
     assert (manifest.kind, manifest.frames, manifest.width, manifest.height) == ("photo", 250, 512, 512)
@@ -95,10 +76,10 @@ def test_an_avatar_opens_again_and_draws_the_same_bytes(made: Path, photo_file: 
     photo = prepared(photo_file)
     told = (AA, avatar.motion.head_N5[60], 0.4, 0.1, avatar.motion.gaze_N2[60])
     np.testing.assert_array_equal(WarpedFace(avatar.arrays).draw(*told), WarpedFace(photo.arrays).draw(*told))
-    assert sum(path.stat().st_size for path in (made / "eve").iterdir()) < 5 << 20
-    poster = cv2.imread(str(made / "eve" / "poster.jpg"))[..., ::-1]
+    assert sum(path.stat().st_size for path in (photo_avatars / "eve").iterdir()) < 5 << 20
+    poster = cv2.imread(str(photo_avatars / "eve" / "poster.jpg"))[..., ::-1]
     assert np.abs(poster.astype(int) - photo.rgb_HWC).mean() < 3
-    assert "What may look weak" in (made / "eve" / "report.html").read_text()
+    assert "What may look weak" in (photo_avatars / "eve" / "report.html").read_text()
 
 
 def test_both_kinds_live_side_by_side(avatars_dir: Path, toy_avatars: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
@@ -202,7 +183,7 @@ def test_the_command(photo_file: Path, tmp_path: Path, caplog: pytest.LogCapture
     with caplog.at_level("INFO"):
         assert photo_328.main(arguments) == 0
     assert "400x400 px" in caplog.text
-    assert "does not speak yet" in caplog.text
+    assert "let it speak: python inference_328.py --name eve" in caplog.text
     assert "no consent is recorded" in caplog.text
     assert open_avatar(tmp_path, "eve").manifest.licence == "no consent recorded: private evaluation only"
     assert photo_328.main(["../eve", *arguments[1:]]) == 2

@@ -34,7 +34,7 @@ THREE = "Bob made five cheap maps. People came by! Would Papa mind, maybe?"
 
 
 class TellingEngine:
-    """Says a tone of 1.5 s a sentence in pieces of 0.3 s, each of two phones; `silent` tells none."""
+    """Says a tone of 1.5 s a sentence in pieces of 0.3 s, each of two phones, or tells none."""
 
     name = "a"
 
@@ -50,6 +50,9 @@ class TellingEngine:
 
     def version(self, voice: str) -> str:
         return "1"
+
+    def unspoken(self, sentence: str, voice: str) -> str:
+        return ""
 
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         self.begun += 1

@@ -54,6 +54,9 @@ class FakeEngine:
     def version(self, voice: str) -> str:
         return "1"
 
+    def unspoken(self, sentence: str, voice: str) -> str:
+        return ""
+
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         self.begun.append(sentence)
         pcm_S = sentence_sound(sentence, round(self.seconds * self.rate_hz / speed))
@@ -295,7 +298,7 @@ def test_flite_speaks(voice: str) -> None:
     assert {chunk.sample_rate_hz for chunk in chunks} == {16_000}
     fast = list(speech.synthesize("Naïve — don’t you think?", f"flite:{voice}", 2.0))
     assert len(joined(fast)) == pytest.approx(len(joined(chunks)) / 2, rel=0.15)
-    with pytest.raises(SpeechError, match=r"flite:.* has no sound for this text"):
+    with pytest.raises(TextRejectedError, match=r"flite:.* has no sound for 你好"):
         list(speech.synthesize("你好", f"flite:{voice}"))
 
 

@@ -19,7 +19,7 @@ from recipe.files import written_aside
 _SMALLEST = 4096  # elements; smaller tensors are not worth two nodes
 _LEVELS = 127
 # Integer kernels multiply by the scale after the sum over the input channels: it may differ between outputs only.
-_OUTPUT_AXES = {"Conv": 0, "ConvTranspose": 1}
+_OUTPUT_AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0}  # PyTorch exports a linear layer as Gemm with transB
 
 
 def store_as_int8(path: Path) -> None:

@@ -90,8 +90,8 @@ def warm_table(avatars_dir: Path, options: configargparse.Namespace) -> Table:
     runtime = cpu_runtime(options.runtime, threads_of(options))
     # A budget of one byte keeps the newest frame only, so the first two are always new.
     models = {
-        "seen": model_service(avatars_dir, runtime).open(options.name),
-        "new": model_service(avatars_dir, runtime, features_bytes=1).open(options.name),
+        "seen": model_service(avatars_dir, runtime).open_trained(options.name),
+        "new": model_service(avatars_dir, runtime, features_bytes=1).open_trained(options.name),
     }
     tts = build_speech()
     tts.warm_up()

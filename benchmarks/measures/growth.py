@@ -160,18 +160,18 @@ def _copies(source: Path, folder: Path, count: int) -> list[str]:
 def _open_all(folder: Path, names: list[str], options: configargparse.Namespace) -> tuple[float, float, int, int]:
     runtime = cpu_runtime(options.runtime, threads_of(options))
     names = names[: options.opens]
-    loaded_bytes = model_service(folder, runtime).open(names[0]).memory_bytes * _KEPT
+    loaded_bytes = model_service(folder, runtime).open_trained(names[0]).memory_bytes * _KEPT
     models = ModelService(folder, runtime, loaded_bytes, FEATURES_BYTES, TEMPLATE_BYTES)
     misses_ms, hits_ms = [], []
     opened: dict[str, LoadedAvatar] = {}
     for name in names:
         started = time.perf_counter()
-        opened[name] = models.open(name)
+        opened[name] = models.open_trained(name)
         misses_ms.append((time.perf_counter() - started) * 1e3)
-        hits_ms.append(_ms(lambda name=name: models.open(name)))
+        hits_ms.append(_ms(lambda name=name: models.open_trained(name)))
     kept = 0
     for name in reversed(names):  # the last ones first: what is loaded again drops only what was looked at
-        if models.open(name) is not opened[name]:
+        if models.open_trained(name) is not opened[name]:
             break
         kept += 1
     return statistics.median(misses_ms), statistics.median(hits_ms), len(names), kept
@@ -190,7 +190,7 @@ def run(options: configargparse.Namespace) -> None:
     tables = []
     with sized_avatars(options) as avatars_dir:
         runtime = cpu_runtime(options.runtime, threads_of(options))
-        model = model_service(avatars_dir, runtime).open(options.name)
+        model = model_service(avatars_dir, runtime).open_trained(options.name)
         manifest = model.avatar.manifest
         for index in range(manifest.frames):  # so that what is remembered no longer grows
             model.encode_template([index])

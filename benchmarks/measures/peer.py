@@ -158,8 +158,8 @@ class Ours:
 
     def __init__(self, avatars_dir: Path, options: configargparse.Namespace) -> None:
         runtime = cpu_runtime(options.runtime, threads_of(options))
-        self.warm = model_service(avatars_dir, runtime).open(options.name)
-        self.cold = model_service(avatars_dir, runtime, features_bytes=1).open(options.name)
+        self.warm = model_service(avatars_dir, runtime).open_trained(options.name)
+        self.cold = model_service(avatars_dir, runtime, features_bytes=1).open_trained(options.name)
         self.frames = min(options.frames, self.warm.avatar.manifest.frames)
         self._shown = list(range(self.frames))
         self.warm.encode_template(self._shown)

@@ -63,8 +63,8 @@ class PerFrame:
     def __init__(self, avatars_dir: Path, name: str, runtimes: list[RuntimeName], threads: int, frames: int) -> None:
         self.candidates = {
             runtime: Candidate(
-                model_service(avatars_dir, cpu_runtime(runtime, threads)).open(name),
-                model_service(avatars_dir, cpu_runtime(runtime, threads), features_bytes=1).open(name),
+                model_service(avatars_dir, cpu_runtime(runtime, threads)).open_trained(name),
+                model_service(avatars_dir, cpu_runtime(runtime, threads), features_bytes=1).open_trained(name),
             )
             for runtime in runtimes
         }

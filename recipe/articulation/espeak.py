@@ -94,6 +94,8 @@ class _Library:
         self.calls.espeak_Info.restype = ctypes.c_char_p
         self.version = self.calls.espeak_Info(None).decode()
         self.calls.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_VoiceRecord))
+        self.calls.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        self.calls.espeak_TextToPhonemes.argtypes = (ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_int)
         self._files: dict[str, bytes] = {}  # of each language
         self.voices = tuple(self._list())
 
@@ -109,6 +111,19 @@ class _Library:
                 yield EspeakVoice(language, record.name.decode())
             index += 1
 
+    def _set_voice(self, voice: str) -> None:
+        if self.calls.espeak_SetVoiceByName(self._files.get(voice, voice.encode("ascii", "replace"))) != 0:
+            raise SpeechError(f"espeak-ng has no voice {voice!r}; examples: en-us, en-gb-scotland, en-us+f3, en-us+m5")
+
+    def phonemes(self, text: str, voice: str) -> str:
+        self._set_voice(voice)
+        buffer = ctypes.create_string_buffer(text.encode("utf-8", "replace"))
+        rest = ctypes.c_void_p(ctypes.addressof(buffer))
+        clauses = []
+        while rest.value:
+            clauses.append((self.calls.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, 0) or b"").decode())
+        return " ".join(clauses).strip(" _:")
+
     def speak(self, text: str, voice: str, words_per_minute: int, stop: threading.Event | None) -> Spoken:
         pcm = bytearray()
         marks: list[tuple[str, float]] = []
@@ -120,8 +135,7 @@ class _Library:
             return int((stop is not None and stop.is_set()) or len(pcm) > 2 * self.rate_hz * _LONGEST_S)  # 1 ends it
 
         receiver = _RECEIVER(receive)  # kept referenced while the library may call it
-        if self.calls.espeak_SetVoiceByName(self._files.get(voice, voice.encode("ascii", "replace"))) != 0:
-            raise SpeechError(f"espeak-ng has no voice {voice!r}; examples: en-us, en-gb-scotland, en-us+f3, en-us+m5")
+        self._set_voice(voice)
         self.calls.espeak_SetParameter(_RATE, words_per_minute, 0)
         self.calls.espeak_SetSynthCallback(receiver)
         spoken = text.encode("utf-8", "replace")
@@ -167,6 +181,16 @@ def version() -> str:
     """
     with _turn:
         return _library().version
+
+
+def phonemes(text: str, voice: str) -> str:
+    """What would be heard of a text, in the library's own letters; empty for a sign that it leaves out.
+
+    Raises:
+        SpeechError: the library is missing, or has no such voice.
+    """
+    with _turn:
+        return _library().phonemes(text, voice)
 
 
 def speak(text: str, voice: str, words_per_minute: int, stop: threading.Event | None = None) -> Spoken:

@@ -77,6 +77,11 @@ class PhotoAvatar(OpenedAvatar):
     arrays: WarpArrays
     motion: IdleMotion  # its idle loop, manifest.frames long
 
+    @property
+    def motion_T(self) -> NDArray[np.float32]:
+        """How far the head moves into each frame; the walk turns where it is calm."""
+        return np.abs(np.diff(self.motion.head_N5, axis=0, prepend=self.motion.head_N5[:1])).sum(axis=1)
+
 
 @dataclass(frozen=True, slots=True)
 class AvatarEntry:

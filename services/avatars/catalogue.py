@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.errors import UserError
-from services.avatars.avatar import AvatarEntry, open_video_avatar
+from services.avatars.avatar import AvatarEntry, open_avatar
 from services.errors import AvatarNotFoundError
 
 # Name, modification time and size of every file of a folder.
@@ -63,7 +63,7 @@ class AvatarCatalogue:
 
     def _entry(self, name: str) -> AvatarEntry:
         try:
-            return AvatarEntry(name, open_video_avatar(self._avatars_dir, name).manifest, None)
+            return AvatarEntry(name, open_avatar(self._avatars_dir, name).manifest, None)
         except AvatarNotFoundError:
             return AvatarEntry(name, None, "it was removed")
         except UserError as error:

@@ -73,13 +73,13 @@ class Networks:
 
     def embed(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
         """Audio windows and their gates -> embeddings (B, D)."""
-        pieces = _pieces(len(pcm_BS), self._audio.batch_frames)
+        pieces = in_pieces(len(pcm_BS), self._audio.batch_frames)
         return np.concatenate([self._audio.run({PCM: pcm_BS[i], GATE: gate_B[i]})[EMBEDDING] for i in pieces])
 
     def encode(self, target_BHWC: NDArray[np.uint8]) -> list[dict[str, NDArray[np.float16]]]:
         """Inner squares of template frames -> their features, each (1, C, H, W) by name, one mapping per row."""
         rows: list[dict[str, NDArray[np.float16]]] = []
-        for piece in _pieces(len(target_BHWC), self._encoder.batch_frames):
+        for piece in in_pieces(len(target_BHWC), self._encoder.batch_frames):
             target = target_BHWC[piece]
             references_BHWC = np.repeat(self._references_1HWC, len(target), axis=0)
             results = self._encoder.run({TARGET: target, REFERENCES: references_BHWC})
@@ -92,7 +92,7 @@ class Networks:
     ) -> NDArray[np.uint8]:
         """Features, one mapping per row, and embeddings -> RGBA patches (B, PATCH_HEIGHT_PX, INNER_PX, 4)."""
         patches = []
-        for piece in _pieces(len(features), self._decoder.batch_frames):
+        for piece in in_pieces(len(features), self._decoder.batch_frames):
             feeds = {name: _join([one[name] for one in features[piece]]) for name in FEATURES}
             patches.append(self._decoder.run({**feeds, EMBEDDING: embedding_BD[piece]})[PATCH])
         return np.concatenate(patches)
@@ -118,10 +118,11 @@ class Networks:
             (UNET_DECODER_FILE, "input", decoder.inputs, {**feature_shapes, **embedding}),
             (UNET_DECODER_FILE, "output", decoder.outputs, {PATCH: patch}),
         ):
-            _check_specs(f"{avatar.folder / filename}", kind, specs, expected)
+            check_specs(f"{avatar.folder / filename}", kind, specs, expected)
 
 
-def _pieces(count: int, size: int) -> Iterator[slice]:
+def in_pieces(count: int, size: int) -> Iterator[slice]:
+    """Rows in groups of at most `size`."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
@@ -133,7 +134,12 @@ def _join(arrays: list[NDArray[np.float16]]) -> NDArray[np.float16]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _check_specs(where: str, kind: str, specs: Sequence[TensorSpec], expected: dict[str, Any]) -> None:
+def check_specs(where: str, kind: str, specs: Sequence[TensorSpec], expected: dict[str, Any]) -> None:
+    """Compare a network's inputs or outputs with name -> (dtype, shape), where None fits any size.
+
+    Raises:
+        BrokenAvatarError: they differ.
+    """
     if {spec.name for spec in specs} != set(expected):
         names = ", ".join(spec.name for spec in specs)
         raise BrokenAvatarError(

@@ -95,6 +95,7 @@ def _info(entry: AvatarEntry, default_avatar: str, public: bool) -> schemas.Avat
         return known
     return known.model_copy(
         update={
+            "kind": manifest.kind,
             "width": manifest.width,
             "height": manifest.height,
             "frames": manifest.frames,

@@ -86,6 +86,9 @@ class AvatarInfo(BaseModel):
     )
     problem: str | None = Field(default=None, description="why it cannot be used")
     default: bool = Field(description="speaks when a request names no avatar")
+    kind: Literal["video", "photo"] | None = Field(
+        default=None, description="video: trained from a recording; photo: warped from one picture"
+    )
     width: int | None = None
     height: int | None = None
     frames: int | None = Field(default=None, description="length of its template")

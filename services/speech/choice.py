@@ -8,14 +8,19 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from services.errors import SpeechError, VoiceNotFoundError
+from services.errors import SpeechError, TextRejectedError, VoiceNotFoundError
 from services.speech.engine import Engine
+from services.speech.languages import likely_language, primary_language, script_of, scripts_of, unique
+from services.speech.spoken.form import spoken_form
 from services.types import Voice
 
 logger = logging.getLogger(__name__)
 
 _LANGUAGE: Final = "en"  # where nobody says another
 _SHOWN: Final = 6  # voices that an error names
+_SHOWN_CHARACTERS: Final = 20
+_TRIED: Final = 12  # voices, for one that can say a sentence...
+_ADVISED: Final = 2  # ...and those that are named
 
 
 class VoiceChoice:
@@ -56,6 +61,44 @@ class VoiceChoice:
         known = [voice.name for voice in self.voices()]
         shown = ", ".join(known[:_SHOWN]) + (f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else "")
         raise VoiceNotFoundError(f"no voice {name!r} on this machine; there are {shown or 'none at all'}")
+
+    def able(self, sentence: str, than: Voice) -> list[str]:
+        """Names of a few voices that can say all of a sentence that `than` cannot, the likeliest first."""
+        scripts = {script for script in map(script_of, sentence) if script not in ("", "LATIN")}
+        voices = self.voices()
+        if scripts & scripts_of(than.language):  # it is of that language, and another one would misread it
+            voices = [voice for voice in voices if primary_language(voice.language) == primary_language(than.language)]
+        likely = {likely_language(script) for script in scripts} or {_LANGUAGE}
+        voices = [voice for voice in voices if scripts <= scripts_of(voice.language)]
+        voices.sort(key=lambda voice: primary_language(voice.language) not in likely)
+        return [voice.name for voice in voices[:_TRIED] if not self._unspoken(sentence, voice)][:_ADVISED]
+
+    def spoken(self, sentences: Sequence[str], voice: Voice) -> list[tuple[str, str]]:
+        """Each sentence as it is written, and as the voice says it.
+
+        Raises:
+            TextRejectedError: the voice has no sound for some of its characters.
+            SpeechError: the engine failed.
+        """
+        lines = [(sentence, spoken_form(sentence, voice.language)) for sentence in sentences]
+        engine = self.engine(voice)
+        lost = [(sentence, engine.unspoken(said, voice.name)) for sentence, said in lines]
+        lost = [(sentence, characters) for sentence, characters in lost if characters]
+        if lost:
+            characters = unique("".join(characters for _, characters in lost))
+            shown = characters if len(characters) <= _SHOWN_CHARACTERS else f"{characters[:_SHOWN_CHARACTERS]}…"
+            able = self.able(" ".join(sentence for sentence, _ in lost), voice)
+            kana = "HIRAGANA" in scripts_of(voice.language) and "CJK" in map(script_of, characters)
+            otherwise = "write it in kana" if kana else "write it otherwise"
+            advice = f"{' and '.join(able)} can" if able else f"nor has another voice here; {otherwise}"
+            raise TextRejectedError(f"the voice {voice.name} ({voice.language}) has no sound for {shown}; {advice}")
+        return lines
+
+    def _unspoken(self, sentence: str, voice: Voice) -> str:
+        try:
+            return self.engine(voice).unspoken(spoken_form(sentence, voice.language), voice.name)
+        except SpeechError:
+            return sentence
 
     def default(self) -> Voice:
         """The voice that speaks where none is named: chosen once, and again only when it fails.
@@ -118,8 +161,3 @@ class VoiceChoice:
                 return primary_language(voice.language)
         found = re.match(r"(?:piper|espeak):([a-z]{2,3})(?:[_-]|$)", self._wanted or "")
         return found[1] if found else _LANGUAGE
-
-
-def primary_language(language: str) -> str:
-    """de-DE -> de."""
-    return language.split("-")[0].lower()

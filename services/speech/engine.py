@@ -44,11 +44,21 @@ class Engine(Protocol):
     def version(self, voice: str) -> str:
         """Changes when the same sentence would sound different."""
 
+    def unspoken(self, sentence: str, voice: str) -> str:
+        """The characters that the voice would leave out, or only call by what they are; each once, empty if none.
+
+        Args:
+            sentence: as `speak` gets it.
+            voice: name of one of `voices`.
+        Raises:
+            SpeechError: it failed.
+        """
+
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         """The sound of one sentence, piece by piece.
 
         Args:
-            sentence: one line, not empty.
+            sentence: one line, not empty; a `spoken_form`.
             voice: name of one of `voices`.
             speed: 1 is the voice's own.
             stop: when it is set, the engine gives up at once; what it gave so far is thrown away.

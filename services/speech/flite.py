@@ -5,6 +5,7 @@ One process per sentence, which is ended when the listener goes.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from recipe.articulation import flite
 from recipe.articulation.spoken import SpeechError as EngineError
 from services.errors import SpeechError
 from services.speech.engine import Sound
+from services.speech.languages import needs_a_sound, unique
 from services.types import Voice
 
 _VOICES: Final = {
@@ -24,11 +26,12 @@ _VOICES: Final = {
     "awb": Voice("flite:awb", "flite", "en-GB", "AWB, man, Scottish English (Flite)"),
     "kal16": Voice("flite:kal16", "flite", "en-US", "KAL, man, US English, robotic (Flite)"),
 }
-# The program reads ASCII; what has no such spelling is left out.
+_LATIN: Final = re.compile(r"LATIN (SMALL|CAPITAL) (?:LETTER|LIGATURE) (?:DOTLESS )?([A-Z]{1,2})(?: WITH .*)?")
+# The program reads ASCII; what has no such spelling is `unspoken`.
 _ASCII: Final = str.maketrans(
     {
         "’": "'", "‘": "'", "“": '"', "”": '"', "–": " - ", "—": " - ", "…": "...",
-        "ß": "ss", "æ": "ae", "Æ": "Ae", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L",
+        "ß": "ss", "ð": "th", "Ð": "Th", "þ": "th", "Þ": "Th", "ŋ": "ng", "Ŋ": "Ng",
     }
 )  # fmt: skip
 
@@ -65,6 +68,9 @@ class FliteTTS:
             self._version = " ".join(done.stdout.split())
         return self._version
 
+    def unspoken(self, sentence: str, voice: str) -> str:
+        return unique(c for c in sentence if not c.isascii() and needs_a_sound(c) and not _ascii(c))
+
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         spelled = _ascii(sentence)
         if not any(character.isalnum() for character in spelled):
@@ -79,4 +85,10 @@ class FliteTTS:
 
 def _ascii(sentence: str) -> str:
     decomposed = unicodedata.normalize("NFKD", sentence.translate(_ASCII))
-    return decomposed.encode("ascii", "ignore").decode("ascii").strip()
+    return "".join(c if c.isascii() else _base_letter(c) for c in decomposed).strip()
+
+
+def _base_letter(letter: str) -> str:
+    """ł -> l, æ -> ae: letters that Unicode does not take apart."""
+    found = _LATIN.fullmatch(unicodedata.name(letter, ""))
+    return "" if found is None else found[2].lower() if found[1] == "SMALL" else found[2].capitalize()

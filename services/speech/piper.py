@@ -12,7 +12,9 @@ import importlib.metadata
 import json
 import re
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ import numpy as np
 from services.avatars.byte_cache import ByteCache
 from services.errors import SpeechError
 from services.speech.engine import Sound
+from services.speech.espeak import bcp47, unspoken_by_espeak
+from services.speech.languages import foreign_letters, needs_a_sound, unique
 from services.types import Voice
 
 _NAME: Final = re.compile(r"([a-z]{2,3})_([A-Z]{2,3}|\d{3})-(.+)-([^-]+)")
@@ -60,6 +64,18 @@ class PiperTTS:
 
     def version(self, voice: str) -> str:
         return f"{importlib.metadata.version('piper-tts')} {_stamp(self._file(voice))}"
+
+    def unspoken(self, sentence: str, voice: str) -> str:
+        path = self._file(voice)
+        config = _config(path, _stamp(path))
+        kind, letters = config.get("phoneme_type", "espeak"), config["phoneme_id_map"]
+        if kind == "espeak":
+            language = str(config["espeak"]["voice"])
+            return unspoken_by_espeak(sentence, language, bcp47(language))
+        if kind == "text":
+            known = set(letters)
+            return unique(c for c in unicodedata.normalize("NFD", sentence) if needs_a_sound(c) and c not in known)
+        return foreign_letters(sentence, _describe(voice).language)
 
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         model = self._model(voice)
@@ -112,6 +128,17 @@ class PiperTTS:
                     raise SpeechError(f"the Piper voice {path} cannot be used: {_line(error)}") from error
                 self._loaded.put(key, model, _WEIGHTS_FACTOR * path.stat().st_size)
         return model
+
+
+@lru_cache(maxsize=16)
+def _config(path: Path, _stamp: str) -> dict[str, Any]:
+    """The voice's JSON, read again when the voice was replaced."""
+    try:
+        config: dict[str, Any] = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
+        config["espeak"]["voice"], config["phoneme_id_map"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpeechError(f"the Piper voice {path} cannot be used: {_line(error)}") from error
+    return config
 
 
 def _load(path: Path, threads: int) -> Any:

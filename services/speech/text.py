@@ -1,16 +1,16 @@
 """What is spoken of a text: plain sentences, without markup, pictographs and characters nobody can say.
 
-Numbers and abbreviations stay as they are: the engines know how their language reads them.
+Numbers, signs and abbreviations stay as they are written, for captions; `spoken_form` says them.
 """
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from typing import Final
 
 from services.errors import TextRejectedError
+from services.speech.markdown import without_markdown
 from services.speech.sentences import split_sentences
 
 MIN_SPEED: Final = 0.5
@@ -19,7 +19,6 @@ MAX_SPEED: Final = 2.0
 # A comment, or a name with attributes that have values: "a<b and c>d" is no markup.
 _VALUE: Final = r"""(?:"[^"<]*"|'[^'<]*'|[^\s"'<>=]+)"""
 _TAG: Final = re.compile(rf"<!--[^<]*?-->|</?([A-Za-z][\w:.-]*)(?:\s+[\w:.-]+\s*=\s*{_VALUE})*\s*/?>|<[?!][^<>]*>")
-_ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,32}\d{0,2});")
 # Tags that stand inside a word or beside a comma; every other tag parts words.
 _INLINE: Final = ("a", "abbr", "b", "big", "code", "em", "emphasis", "font", "i", "mark", "phoneme", "prosody",
                   "say-as", "small", "span", "strong", "sub", "sup", "u", "voice", "w")  # fmt: skip
@@ -58,7 +57,7 @@ def sentences_to_speak(text: str, max_characters: int | None, speed: float) -> l
 def spoken_text(text: str) -> str:
     """The text without what is not spoken: NFC, single spaces, one line per paragraph."""
     text = _TAG.sub(lambda tag: "" if (tag[1] or "").lower() in _INLINE else " ", text)
-    text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    text = without_markdown(text)
     text = _LOOSE_JOINERS.sub("", "".join(map(_spoken_character, text)))
     text = unicodedata.normalize("NFC", text)
     paragraphs = re.split(r"\n\s*\n", text)

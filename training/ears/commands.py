@@ -43,17 +43,22 @@ def run(speech: Path | None, preset: EarsPreset, seed: int, share: float, device
     best = train_ears(material, preset, seed, folder, here)
     ears = new_ears()
     ears.load_state_dict(best["model"])
+    ship(ears, best["step"], best["held_out"], out)
+    log.info("%s", table(best["held_out"]))
+
+
+def ship(ears: Ears, step: int, held_out: dict[str, dict[str, float]], out: Path) -> None:
+    """Write the network and its card."""
     write_ears(ears, out)
     card = {
         "sha256": sha256(out),
-        "step": best["step"],
+        "step": step,
         "units": list(MOUTH_UNITS),
         "parameters": sum(weight.numel() for weight in ears.parameters()),
-        "held_out": best["held_out"],
+        "held_out": {voice: {key: round(value, 3) for key, value in row.items()} for voice, row in held_out.items()},
     }
     with written_aside(out.with_suffix(".json")) as part:
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    log.info("%s", table(best["held_out"]))
 
 
 def write_ears(ears: Ears, path: Path) -> None:

@@ -1,0 +1,123 @@
+"""A photo avatar speaks through everything that a trained one speaks through."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from config import Models
+from models.shipped import EARS_FILE, ShippedNetworkError, checked_ears
+from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm
+from recipe.articulation.speakers import speaker
+from recipe.audio_window import window_pcm
+from recipe.avatar_format import EMBEDDING, GATE, PCM
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
+from services.container import Services, build_services
+from services.errors import WrongKindError
+from services.model_service import ModelService
+from services.runtimes.onnx import OnnxRuntime
+from services.runtimes.openvino import OpenVinoRuntime
+from services.types import AvatarModel
+from tests.service_material import Humming, app_for, client_of, lines_of, of_type, settings_for
+
+
+@pytest.fixture(scope="module")
+def services(photo_avatars: Path) -> Services:
+    return build_services(Models(avatars_dir=photo_avatars, runtime="onnxruntime", device="cpu"), Humming())
+
+
+@pytest.fixture(scope="module")
+def model(services: Services) -> AvatarModel:
+    return services.models.open("eve")
+
+
+@pytest.fixture(scope="module")
+def bob() -> np.ndarray:
+    """Half a second of silence, and a sentence in which the lips meet again and again."""
+    spoken = speaker("flite:rms")("Bob may buy a big map.").pcm_S
+    return np.concatenate([np.zeros(8000, np.float32), spoken.astype(np.float32)])
+
+
+def test_the_lips_follow_a_voice_that_the_ears_never_heard(model: AvatarModel, bob: np.ndarray) -> None:
+    count = len(bob) // SAMPLES_PER_FRAME
+    told = model.encode_audio(window_pcm(bob, 0, count, AUDIO_WINDOW_SAMPLES), np.ones(count, np.float32))
+    opening = opening_mm(told[:, : len(MOUTH_UNITS)])
+    assert opening[:6].max() < 1  # silence
+    assert opening.max() > 6
+    spoken = opening[12:] < 1
+    assert np.count_nonzero(np.diff(spoken.astype(int)) == 1) >= 4  # b, m, b, b, m: they close in between
+    assert told[:6, -1].max() == 0
+    assert told[14:, -1].max() > 0.5  # and it is loud
+
+
+def test_streamed_equals_whole(services: Services, model: AvatarModel, bob: np.ndarray) -> None:
+    whole = [frame.frame_rgb_HWC for frame in services.frames.generate(model, [bob], 30)]
+    pieces = np.split(bob, np.arange(700, len(bob), 3331))
+    streamed = [frame.frame_rgb_HWC for frame in services.frames.generate(model, pieces, 30)]
+    assert len(whole) == len(streamed) == -(-len(bob) // SAMPLES_PER_FRAME)
+    for one, other in zip(whole, streamed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_shut_gate_shows_the_idle_loop(model: AvatarModel) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.1, (2, AUDIO_WINDOW_SAMPLES)).astype(np.float32)
+    shut = model.encode_audio(noise, np.zeros(2, np.float32))
+    assert not shut.any()
+    first, _ = model.draw([40, 41], shut)
+    again, _ = model.draw([40, 41], model.encode_audio(np.zeros_like(noise), np.zeros(2, np.float32)))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_the_server_serves_it_like_any_other(photo_avatars: Path, services: Services, tmp_path: Path) -> None:
+    settings = settings_for(photo_avatars, tmp_path, models={"default_avatar": "eve"})
+    with client_of(app_for(settings, services)) as client:
+        (listed,) = client.get("/avatars").json()["avatars"]
+        assert (listed["name"], listed["status"], listed["kind"]) == ("eve", "ok", "photo")
+        assert client.get("/avatar").headers["content-type"] == "image/jpeg"
+        idle = lines_of(client.get("/avatar/frames", params={"count": 3}).content)
+        assert [one["type"] for one in idle] == ["header", "frame", "frame", "frame", "end"]
+        spoken = lines_of(client.get("/generate", params={"text": "Hello there."}).content)
+        frames = of_type(spoken, "frame")
+        assert of_type(spoken, "end")[0]["frames"] == len(frames) > 10
+        mp4 = client.get("/generate", params={"text": "Hello.", "format": "mp4"}).content
+        (tmp_path / "hello.mp4").write_bytes(mp4)
+    with av.open(str(tmp_path / "hello.mp4")) as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (512, 512)
+
+
+def test_networks_of_its_own_are_not_to_be_had(photo_avatars: Path) -> None:
+    models = ModelService(photo_avatars, OnnxRuntime("cpu"), 1 << 30, 1, 1)
+    with pytest.raises(WrongKindError, match="was made from a photo"):
+        models.open_trained("eve")
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_the_ears_hear_the_same_in_every_runtime(precision: str, bob: np.ndarray) -> None:
+    """bf16: a linear layer whose weights had a scale per input made OpenVINO divide by zero."""
+    windows = window_pcm(bob, 24, 1, AUDIO_WINDOW_SAMPLES)
+    feeds = {PCM: windows, GATE: np.ones(len(windows), np.float32)}
+    graph, reference = OpenVinoRuntime(precision, 1).load(EARS_FILE), OnnxRuntime("cpu").load(EARS_FILE)  # type: ignore[arg-type]
+    told = reference.run(feeds)[EMBEDDING]
+    assert np.abs(graph.run(feeds)[EMBEDDING] - told).max() < 0.05
+    assert told.std() > 0.03
+
+
+def test_other_ears_than_those_of_the_card_are_refused(tmp_path: Path) -> None:
+    for file in (EARS_FILE, EARS_FILE.with_suffix(".json")):
+        shutil.copy(file, tmp_path)
+    copy = tmp_path / EARS_FILE.name
+    assert checked_ears(copy)["parameters"] < 3e6
+    checked_ears.cache_clear()
+    card = json.loads(copy.with_suffix(".json").read_text())
+    copy.with_suffix(".json").write_text(json.dumps({**card, "units": ["jawOpen"]}))
+    with pytest.raises(ShippedNetworkError, match="not the network"):
+        checked_ears(copy)
+    copy.with_suffix(".json").unlink()
+    with pytest.raises(ShippedNetworkError, match="cannot be read"):
+        checked_ears(copy)
+    checked_ears.cache_clear()
