@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import configargparse
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from services.container import Services
 
 logger = logging.getLogger("avatar328")
-
-_STOP_S: Final = 3  # for work to end when the server stops
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> FastAPI:
@@ -55,10 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", help="address to listen on, instead of the configured one")
     parser.add_argument("--port", type=int, help="port to listen on, instead of the configured one; 0 takes a free one")
     options = parser.parse_args(arguments)
-    import uvicorn
-
     import config
-    from services.errors import ModelRuntimeError
+    from services.errors import CannotListenError, ModelRuntimeError
+    from services.http.server import serve
     from services.runtimes.memory import share_one_arena
 
     share_one_arena()
@@ -77,16 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings.server.host,
             settings.server.allowed_hosts or "none",
         )
-    uvicorn.run(
-        app,
-        host=settings.server.host,
-        port=settings.server.port,
-        log_config=None,
-        access_log=settings.server.log_level == "debug",
-        timeout_graceful_shutdown=_STOP_S,
-        limit_concurrency=settings.limits.connections,
-        server_header=False,
-    )
+    try:
+        server, verbose = settings.server, settings.server.log_level == "debug"
+        serve(app, server.host, server.port, settings.limits.connections, access_log=verbose)
+    except CannotListenError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
     return 0
 
 

@@ -92,4 +92,4 @@ def check_face(reason_T: Sequence[str], width_T: NDArray[np.float32], recording:
             f"the face is too small {share}: {width:.0f} px wide, at least {MIN_FACE_PX} px are needed and 300 px are "
             "recommended: move closer to the camera, or record in a higher resolution"
         )
-    raise FaceError(f"{reason} {share}: keep the whole face inside the picture and towards the camera")
+    raise FaceError(f"{reason} {share}: keep the whole face inside the picture, uncovered and towards the camera")

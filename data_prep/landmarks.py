@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.evidence import look
 from data_prep.face_mesh import LANDMARKS, MESH_POINTS, FaceDetector, FaceMesh
 from data_prep.face_motion import FaceMotion
 from data_prep.video import thumbnail
@@ -46,6 +47,7 @@ class Tracked:
     width_T: NDArray[np.float32]  # of the face, px; 0 where none was found
     motion_T23: NDArray[np.float32]  # of the face since the frame before, frame px; NaN where unknown
     second_face_frames: int  # frames that show another face as well
+    evidence_T5: NDArray[np.float32]  # what the picture says about the face: `evidence.look`
 
     @property
     def valid_T(self) -> NDArray[np.bool_]:
@@ -170,6 +172,7 @@ def follow_face(frames_rgb: Iterable[NDArray[np.uint8]]) -> Tracked:
     reasons: list[str] = []
     widths: list[float] = []
     steps: list[NDArray[np.float32]] = []
+    seen: list[NDArray[np.float32]] = []
     second = 0
     try:
         for frame in frames_rgb:
@@ -180,11 +183,14 @@ def follow_face(frames_rgb: Iterable[NDArray[np.uint8]]) -> Tracked:
             box = face_box(points) if points is not None else np.zeros(4, np.float32)
             widths.append(float(box[2] - box[0]))
             steps.append(motion.step(frame, points if not reason else None))
+            seen.append(look(frame, points if not reason else None))
             second += tracker.others
     finally:
         tracker.close()
     stacked = np.stack(landmarks) if landmarks else np.zeros((0, LANDMARKS, 2), np.float32)
-    return Tracked(stacked.astype(np.float32), reasons, np.array(widths, np.float32), np.stack(steps), second)
+    return Tracked(
+        stacked.astype(np.float32), reasons, np.array(widths, np.float32), np.stack(steps), second, np.stack(seen)
+    )
 
 
 def face_box(points_K2: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from data_prep.alignment import face_affines, person_template, steady_affines
 from data_prep.av_offset import AvOffset, estimate_av_offset
 from data_prep.checks import check_face
 from data_prep.clips import find_clips
+from data_prep.evidence import time_codes, unseen
 from data_prep.landmarks import Tracked, face_box
 from data_prep.pose import head_pose
 from data_prep.recorded_sound import recorded_sound
@@ -43,9 +44,19 @@ class Measurements:
     pose_T3: NDArray[np.float32]
     box_T4: NDArray[np.float32]
     clips: list[tuple[int, int]]
-    excluded: dict[str, int]  # reason -> frames
+    reason_T: NDArray[np.object_]  # why a frame is left out, "" where it is not
     sound_S: NDArray[np.float32]  # offset removed
     av_offset: AvOffset
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """Frames that are left out, by reason."""
+        return dict(Counter(reason for reason in self.reason_T.tolist() if reason))
+
+    @property
+    def excluded_at(self) -> dict[str, str]:
+        """Where they lie in the recording, by reason, as time codes."""
+        return {reason: time_codes(self.reason_T == reason) for reason in self.excluded}
 
     def track(self) -> dict[str, NDArray[Any]]:
         """The arrays of track.npz that are known before the crops are."""
@@ -87,7 +98,7 @@ def measure(
         pose_T3=pose_T3 * keep[:, None],
         box_T4=np.stack([face_box(points) for points in landmarks_TK2]) * keep[:, None],
         clips=clips,
-        excluded=dict(Counter(reason for reason in reason_T.tolist() if reason)),
+        reason_T=reason_T,
         sound_S=sound_S,
         av_offset=offset,
     )
@@ -99,7 +110,7 @@ def _reasons(tracked: Tracked, pictures: NormalisedPictures, pose_T3: NDArray[np
     turned = (np.abs(pose_T3[:, 1]) > _TURNED_YAW_DEG) | (np.abs(pose_T3[:, 0]) > _TURNED_PITCH_DEG)
     for also, reason in ((pictures.damaged_T, DAMAGED), (pictures.frozen_T, FROZEN), (turned, TURNED_AWAY)):
         reason_T[also & (reason_T == "")] = reason
-    return reason_T
+    return np.where(reason_T == "", unseen(tracked.evidence_T5), reason_T)
 
 
 def _moved_sound(recording: Recording, late_frames: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

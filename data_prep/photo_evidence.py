@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.face_mesh import MESH_POINTS
 from data_prep.pose import head_pose
 from data_prep.still_landmarks import StillLandmarks
 from recipe.mouth import eye_distance
@@ -120,13 +121,17 @@ def _light(light_HW: NDArray[np.float32], places_N2: Float) -> float:
 
 
 def _sharpness(light_HW: NDArray[np.float32], at_K2: Float) -> float:
-    """On the eyes and between them, where every face has detail."""
-    eyes = at_K2[[*UPPER_LIDS[0], *LOWER_LIDS[0], *UPPER_LIDS[1], *LOWER_LIDS[1]]]
-    low, high = np.maximum(eyes.min(0) - 6, 0).astype(int), (eyes.max(0) + 6).astype(int)
-    part = np.ascontiguousarray(light_HW[low[1] : high[1], low[0] : high[0]])
+    part = _eyes_of(light_HW, at_K2)
     if min(part.shape) < 3:
         return 0.0
     return float(cv2.Laplacian(part, cv2.CV_32F).std()) / max(float(part.std()), 1.0)
+
+
+def _eyes_of(light_HW: NDArray[np.float32], at_K2: Float) -> NDArray[np.float32]:
+    """The eyes and what is between them, where every face has detail."""
+    eyes = at_K2[[*UPPER_LIDS[0], *LOWER_LIDS[0], *UPPER_LIDS[1], *LOWER_LIDS[1]]]
+    low, high = np.maximum(eyes.min(0) - 6, 0).astype(int), (eyes.max(0) + 6).astype(int)
+    return np.ascontiguousarray(light_HW[low[1] : high[1], low[0] : high[0]])
 
 
 def _lips_seen(lab_HWC: NDArray[np.float32], at_K2: Float, skin: float) -> tuple[float, float]:
@@ -169,3 +174,17 @@ def _eye_surroundings(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> 
     lower = at_K2[list(LOWER_LIDS[eye])]
     width = np.linalg.norm(lower[0] - lower[-1])
     return _light(light_HW, lower[2:-2] + np.array([0, 0.28 * width]))
+
+
+def face_seen(rgb_HWC: NDArray[np.uint8], points_K2: NDArray[np.float32]) -> tuple[float, float, float, float, float]:
+    """What changes from frame to frame: `lip_edge` and `lip_line` of `PhotoEvidence`, sharpness along both axes, and
+    `eye_open`."""
+    eyes = float(eye_distance(points_K2[None])[0])
+    skin_K2 = points_K2[:MESH_POINTS]
+    box = np.concatenate([skin_K2.min(0), skin_K2.max(0)])
+    lab_HWC, at_K2 = _at_one_size(rgb_HWC, points_K2.astype(np.float64), box, _MEASURED_EYES_PX / eyes)
+    edge, line = _lips_seen(lab_HWC, at_K2, _light(lab_HWC[..., 0], at_K2[list(CHEEKS)]))
+    part = _eyes_of(lab_HWC[..., 0], at_K2)
+    contrast = max(float(part.std()), 1.0)
+    along = [float(np.diff(part, 2, axis=axis).std()) / contrast if min(part.shape) > 2 else 0.0 for axis in (1, 0)]
+    return edge, line, along[0], along[1], min(_eye_open(at_K2, eye) for eye in (0, 1))

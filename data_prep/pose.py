@@ -47,11 +47,13 @@ def head_pose(
         image = landmarks_TK2[t, points].astype(np.float64)
         found, turn, place = cv2.solvePnP(face, image, camera, np.zeros(4), flags=cv2.SOLVEPNP_SQPNP)
         if found:
-            pose[t] = _angles(_to_the_middle(place[:, 0]) @ np.asarray(cv2.Rodrigues(turn)[0], np.float64))
+            pose[t] = _angles(
+                _to_the_middle(np.asarray(place[:, 0], np.float64)) @ np.asarray(cv2.Rodrigues(turn)[0], np.float64)
+            )
     return pose
 
 
-def _to_the_middle(place_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+def _to_the_middle(place_xyz: NDArray[np.float64]) -> NDArray[np.float64]:
     """The rotation of the camera's axes that brings a place straight ahead: first to the side, then up or down."""
     x, y, z = (float(value) for value in place_xyz)
     aside, up = np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))

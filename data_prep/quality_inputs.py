@@ -5,7 +5,8 @@ Axes: T video frames (25/s), S audio samples (16 kHz).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ class QualityInputs:
     opening_T: NDArray[np.float32]  # inner lips' distance over that of the outer eye corners
     clips: list[tuple[int, int]]  # half-open ranges between jump cuts
     av_offset: AvOffset
+    excluded_at: Mapping[str, str] = field(default_factory=dict)  # reason -> time codes
     converted: tuple[Finding, ...] = ()  # what was put right while the recording was read
 
 

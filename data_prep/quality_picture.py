@@ -50,11 +50,16 @@ def face_lost(inputs: QualityInputs) -> Finding:
     share = lost / len(inputs.valid_T)
     if not lost:
         return Finding("Face in every frame", "ok", "no frame left out")
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(inputs.excluded.items()) if count)
+    reasons = "; ".join(_left_out(inputs, reason) for reason, count in sorted(inputs.excluded.items()) if count)
     value = f"{lost} of {len(inputs.valid_T)} frames left out ({share:.1%}){'; ' + reasons if reasons else ''}"
     level = graded(-share, -0.02, -0.15)
     advice = "Keep the whole face in the picture, uncovered by hands, hair or a microphone."
     return Finding("Face in every frame", level, value, "" if level == "ok" else advice)
+
+
+def _left_out(inputs: QualityInputs, reason: str) -> str:
+    where = inputs.excluded_at.get(reason)
+    return f"{reason}: {inputs.excluded[reason]}{f' (at {where})' if where else ''}"
 
 
 def second_face(inputs: QualityInputs) -> Finding:

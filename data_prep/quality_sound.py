@@ -20,6 +20,7 @@ from recipe.voice_gate import gate
 
 _SILENCE_S: Final = 5.0
 _RINGING_S: Final = 0.75  # estimated: 0.3 to 0.6 in dry recordings, 0.65 to 0.85 for a true 0.7 s
+_GUESS_CONFIDENCE: Final = 2.8  # foreign speech stays below
 _SHUT_FRAMES: Final = 3 * FPS // 2  # no word keeps the lips shut for so long
 
 
@@ -138,8 +139,13 @@ def sync(inputs: QualityInputs, heard: Listening) -> Finding:
         return Finding("Sound in time", "warn", f"the sound was {by}", advice)
     if offset.confidence >= CLEAR_CONFIDENCE and abs(offset.frames) < LEAST_OFFSET:
         return Finding("Sound in time", "ok", "in time to within 40 ms")
-    advice = "Play the recording and watch the lips. More speech with clear lip motion lets this be measured."
-    return Finding("Sound in time", "warn", "could not be measured; nothing was moved", advice)
+    advice = (
+        "Check by eye: step through the recording frame by frame in a video player, to a word that begins with p, b or "
+        "m. The lips must part as the sound sets in; move the sound in a video editor if they don't. More speech with "
+        "clear lip motion lets this be measured."
+    )
+    guess = f", perhaps {by}" if offset.confidence > _GUESS_CONFIDENCE and abs(offset.frames) >= LEAST_OFFSET else ""
+    return Finding("Sound in time", "warn", f"could not be measured{guess}; nothing was moved", advice)
 
 
 def _runs(flag_T: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -78,7 +78,7 @@ def probe(path: Path) -> Recording:
         TooShortError: picture and sound have less than ten seconds in common.
     """
     with open_media(path) as container:
-        picture, sound = picture_stream(container, path), sound_stream(container, path)
+        picture, sound = picture_stream(container, path), _spoken(container, path)
         codec, audio = picture.codec_context.name, sound.codec_context
         spans = _packet_spans(container, picture, sound)
         _check_complete(container, picture, spans.picture_stop_s, path)
@@ -114,6 +114,13 @@ def probe(path: Path) -> Recording:
         white_nits=conversions.white_nits,
         converted=conversions.findings,
     )
+
+
+def _spoken(container: InputContainer, path: Path) -> AudioStream:
+    try:
+        return sound_stream(container, path)
+    except NoAudioError as error:
+        raise NoAudioError(f"{path.name} has no sound track: record picture and sound together") from error
 
 
 def _packet_spans(container: InputContainer, picture: VideoStream, sound: AudioStream) -> _Spans:

@@ -70,11 +70,14 @@ def landmarks_stage(folder: Path, frames: int, wanted: str) -> Tracked:
             "width_T": tracked.width_T,
             "motion_T23": tracked.motion_T23,
             "second_face_frames": np.array(tracked.second_face_frames),
+            "evidence_T5": tracked.evidence_T5,
         }
         _save(store, wanted, arrays)
     reasons = [str(reason) for reason in arrays["reason_T"]]
     second = int(arrays["second_face_frames"])
-    return Tracked(arrays["landmarks_TK2"], reasons, arrays["width_T"], arrays["motion_T23"], second)
+    return Tracked(
+        arrays["landmarks_TK2"], reasons, arrays["width_T"], arrays["motion_T23"], second, arrays["evidence_T5"]
+    )
 
 
 @dataclass(frozen=True)

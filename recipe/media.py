@@ -77,7 +77,7 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
     tracks = [stream for stream in container.streams.audio if stream.codec_context]
     known = [stream for stream in tracks if stream.codec_context.sample_rate >= _MIN_RATE_HZ]
     if not known:
-        raise NoAudioError(f"{path.name} has no sound track: record picture and sound together")
+        raise NoAudioError(f"{path.name} has no sound track: give a recording with speech")
     best = container.streams.best("audio")
     return best if isinstance(best, AudioStream) and best in known else known[0]
 

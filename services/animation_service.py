@@ -107,12 +107,20 @@ class AnimationService:
             BadNameError, AvatarNotFoundError, BrokenAvatarError, ModelRuntimeError: it cannot be loaded.
         """
         model = self._models.open(avatar)
-        if self._public and not model.avatar.may_serve_publicly:
+        self.check_may_show(avatar, model.avatar.may_serve_publicly)
+        return model
+
+    def check_may_show(self, avatar: str, may_serve_publicly: bool) -> None:
+        """Whether an avatar may be shown to those who can reach this server.
+
+        Raises:
+            ConsentMissingError: others can, and nobody's consent is recorded.
+        """
+        if self._public and not may_serve_publicly:
             raise ConsentMissingError(
                 f"avatar {avatar} shows a person without a consent record, and this server can be reached by others; "
                 f'record the consent (python -m services.avatars consent {avatar} "who, date, scope")'
             )
-        return model
 
     def speaker(self, voice: str | None) -> tuple[str, str]:
         """The voice and the engine that speak when this voice is asked for."""

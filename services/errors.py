@@ -14,6 +14,7 @@
     +- ConsentMissingError      a server that others can reach may not show this avatar
     +- BusyError                all places are taken; try again soon
     +- StalledError             a client stopped taking what it had asked for
+    +- CannotListenError        the server's address cannot be used
 
 Names that do not fit the pattern, sounds that cannot be decoded and broken avatars raise errors of `recipe.errors`.
 Everything else is a fault of the program and is not caught.
@@ -78,3 +79,7 @@ class BusyError(ServiceError):
 
 class StalledError(ServiceError):
     """A client kept its stream open without reading it."""
+
+
+class CannotListenError(ServiceError):
+    """The address that the server should listen on is taken, not allowed, or not of this machine."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from recipe.avatar_format import MANIFEST_FILE
@@ -13,6 +15,7 @@ from services.avatars.byte_cache import ByteCache
 from services.avatars.loaded import LoadedAvatar
 from services.avatars.photo_model import LoadedPhoto
 from services.errors import WrongKindError
+from services.runtimes.choice import ears_runtime
 from services.runtimes.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -26,16 +29,23 @@ class ModelService:
     """
 
     def __init__(
-        self, avatars_dir: Path, runtime: Runtime, loaded_bytes: int, features_bytes: int, template_bytes: int
+        self,
+        avatars_dir: Path,
+        runtime: Runtime,
+        loaded_bytes: int,
+        features_bytes: int,
+        template_bytes: int,
+        ears_runtime: Callable[[], Runtime] = ears_runtime,
     ) -> None:
         """Set the limits.
 
         Args:
             avatars_dir: folder of the avatars.
-            runtime: loads the networks.
+            runtime: loads the networks that were trained on somebody.
             loaded_bytes: for all loaded avatars together; the one used last always stays.
             features_bytes: for one avatar's encoder features.
             template_bytes: for one avatar's decoded template frames.
+            ears_runtime: makes what loads the ears, when a photo avatar is opened first.
         """
         self._avatars_dir = avatars_dir
         self._runtime = runtime
@@ -43,6 +53,11 @@ class ModelService:
         self._template_bytes = template_bytes
         self._loaded: ByteCache[str, tuple[LoadedAvatar | LoadedPhoto, tuple[int, int]]] = ByteCache(loaded_bytes)
         self._loading = threading.Lock()
+        self._new_ears_runtime = ears_runtime
+
+    @cached_property
+    def _ears_runtime(self) -> Runtime:
+        return self._new_ears_runtime()
 
     def open(self, name: str) -> LoadedAvatar | LoadedPhoto:
         """Load an avatar, or return it if it is loaded and unchanged on disk.
@@ -76,7 +91,7 @@ class ModelService:
         avatar = open_avatar(self._avatars_dir, name)
         if isinstance(avatar, Avatar):
             return LoadedAvatar(avatar, self._runtime, self._features_bytes, self._template_bytes)
-        return LoadedPhoto(avatar, self._runtime)
+        return LoadedPhoto(avatar, self._ears_runtime)
 
 
 def _stamp(folder: Path) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import shutil
 import time
 import wave
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,7 @@ from services.container import Services, build_services
 from services.frame_generation_service import FrameGenerationService
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.jpeg import encode_jpeg
+from services.types import AvatarModel
 from tests.service_material import (
     Gated,
     Humming,
@@ -140,6 +142,22 @@ def test_still_picture(client: TestClient, toy_avatars: Path) -> None:
     assert answer.content == (toy_avatars / NAME / "poster.jpg").read_bytes()
     again = client.get("/avatar", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_picture_loads_no_avatar(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    class NothingIsLoaded:
+        def open(self, name: str) -> AvatarModel:
+            raise AssertionError(f"{name} was loaded, and may have driven another one out of memory")
+
+    avatars = tmp_path / "avatars"
+    shutil.copytree(toy_avatars, avatars)
+    settings = settings_for(avatars, tmp_path)
+    services = replace(toy_services, models=NothingIsLoaded())  # type: ignore[arg-type]
+    with TestClient(app_for(settings, services), base_url="http://localhost") as client:
+        answer = client.get("/avatar?avatar=toy")
+        assert (answer.status_code, answer.content) == (200, (avatars / NAME / "poster.jpg").read_bytes())
+        (avatars / NAME / "poster.jpg").write_bytes(b"another")
+        assert client.get("/avatar?avatar=toy").json()["type"] == "/problems/avatar-broken"
 
 
 def test_a_missing_default_avatar_is_a_problem_that_says_what_there_is(

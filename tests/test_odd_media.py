@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from data_prep.conversions import conversions_of
+from data_prep.recording import probe
 from recipe.colour import decode_rgb, hdr_white
 from recipe.deinterlace import hidden_fields
 from recipe.downmix import louder_channel
-from recipe.errors import ColourError
+from recipe.errors import ColourError, NoAudioError
 from recipe.media import decode_fields, decode_pictures, open_media, picture_stream
 from recipe.sound import iter_audio, load_audio, original_sound
 from recipe.tone import standard_rgb
@@ -170,3 +171,13 @@ def test_whole_pictures_stay_as_they_are(presenter_video: Path) -> None:
 def test_the_report_names_interlaced_pictures(name: str, said: str) -> None:
     assert said in conversions_of_picture(name)
     assert "progressive" in conversions_of_picture(name)
+
+
+# --- no sound -------------------------------------------------------------------------------------
+def test_a_recording_without_sound_gets_the_advice_of_who_asked() -> None:
+    path = odd("soundless.mp4")
+    for hear in (load_audio, original_sound):
+        with pytest.raises(NoAudioError, match="no sound track: give a recording with speech"):
+            hear(path)
+    with pytest.raises(NoAudioError, match="no sound track: record picture and sound together"):
+        probe(path)

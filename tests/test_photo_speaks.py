@@ -98,12 +98,12 @@ def test_networks_of_its_own_are_not_to_be_had(photo_avatars: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_the_ears_hear_the_same_in_every_runtime(precision: str, bob: np.ndarray) -> None:
-    """bf16: a linear layer whose weights had a scale per input made OpenVINO divide by zero."""
+    """In bfloat16 a spectrogram was another sound, and a linear layer with a scale per input a division by zero."""
     windows = window_pcm(bob, 24, 1, AUDIO_WINDOW_SAMPLES)
     feeds = {PCM: windows, GATE: np.ones(len(windows), np.float32)}
     graph, reference = OpenVinoRuntime(precision, 1).load(EARS_FILE), OnnxRuntime("cpu").load(EARS_FILE)  # type: ignore[arg-type]
     told = reference.run(feeds)[EMBEDDING]
-    assert np.abs(graph.run(feeds)[EMBEDDING] - told).max() < 0.05
+    assert np.abs(graph.run(feeds)[EMBEDDING] - told).max() < 0.01
     assert told.std() > 0.03
 
 

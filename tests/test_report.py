@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_prep.av_offset import AvOffset
+from data_prep.av_offset import MAX_LAG, AvOffset
 from data_prep.quality import Finding, QualityReport
 from data_prep.report import write_report
 from recipe.mask_328 import hidden_mask
@@ -96,7 +96,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "audio_S": np.random.default_rng(0).normal(0, 0.1, FRAMES * 640).astype(np.float32),
         "crops_THWC": crops,
         "frames_rgb": [np.full((480, 640, 3), (200, 40, 20), np.uint8)] * 3,
-        "av_offset": AvOffset(3, 6.1, True, [0.01 * k for k in range(31)], "mouth and sound fit: clear"),
+        "av_offset": AvOffset(3, 6.1, True, [0.01 * k for k in range(2 * MAX_LAG + 1)], "mouth and sound fit: clear"),
     }
 
 

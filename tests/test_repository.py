@@ -101,7 +101,7 @@ def test_no_large_file_is_in_the_repository() -> None:
 
 def test_no_person_is_in_the_repository() -> None:
     """Recordings, data sets and trained avatars of people stay out; the synthetic presenter may be in."""
-    allowed = {"tests/data/presenter.mp4"}
+    allowed = {"tests/data/presenter.mp4", "models/ears.onnx"}  # the ears heard people: NOTICE says whom
     pictures = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".npy", ".pt", ".jpg", ".jpeg", ".png", ".onnx"}
     names = {str(path.relative_to(REPOSITORY)) for path in _repository_files() if path.suffix.lower() in pictures}
     outside = {

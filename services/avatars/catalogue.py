@@ -7,7 +7,9 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.avatar_format import AvatarManifest
 from recipe.errors import UserError
+from recipe.names import check_name
 from services.avatars.avatar import AvatarEntry, open_avatar
 from services.errors import AvatarNotFoundError
 
@@ -34,6 +36,21 @@ class AvatarCatalogue:
     def known(self) -> list[AvatarEntry]:
         """What the last refresh found; costs nothing."""
         return [known.entry for _, known in sorted(self._known.items())]
+
+    def manifest(self, name: str) -> AvatarManifest:
+        """What an avatar says of itself, without loading it; its files are read only where they changed.
+
+        Raises:
+            BadNameError, AvatarNotFoundError, BrokenAvatarError: see `open_avatar`.
+        """
+        folder = self._avatars_dir / check_name(name)
+        if folder.is_dir():
+            with self._refreshing:
+                known = self._looked_at(folder)
+                self._known = {**self._known, name: known}
+            if known.entry.manifest is not None:
+                return known.entry.manifest
+        return open_avatar(self._avatars_dir, name).manifest  # which says what is wrong
 
     def refresh(self) -> list[AvatarEntry]:
         """Look again; only an avatar whose files changed is read."""

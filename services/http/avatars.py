@@ -34,13 +34,19 @@ def avatars(catalogue: Catalogue, settings: KnownSettings) -> schemas.AvatarList
 
 
 @router.get("/avatar", responses=openapi.POSTER, response_class=Response)
-def avatar(request: Request, animations: Animations, settings: KnownSettings, avatar: Avatar = None) -> Response:
-    """A still picture."""
-    opened = animations.open(settings.models.default_avatar if avatar is None else avatar).avatar
-    headers = _headers(opened.manifest.files[POSTER_FILE][:32])
+def avatar(
+    request: Request, animations: Animations, catalogue: Catalogue, settings: KnownSettings, avatar: Avatar = None
+) -> Response:
+    """A still picture; the avatar is not loaded for it."""
+    name = settings.models.default_avatar if avatar is None else avatar
+    manifest = catalogue.manifest(name)
+    animations.check_may_show(name, manifest.may_serve_publicly)
+    headers = _headers(manifest.files[POSTER_FILE][:32])
     if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
-    return Response((opened.folder / POSTER_FILE).read_bytes(), headers=headers, media_type="image/jpeg")
+    return Response(
+        (settings.models.avatars_dir / name / POSTER_FILE).read_bytes(), headers=headers, media_type="image/jpeg"
+    )
 
 
 @router.get("/avatar/frames", responses=openapi.IDLE, response_class=Response)

@@ -87,6 +87,9 @@ class Protection:
                     headers[_AI_HEADER] = "true"
             await send(message)
 
+        answering: Send = send_protected
+        if scope["method"] == "HEAD":
+            scope, receive, answering = _as_get(scope, receive, send_protected)
         headers = Headers(scope=scope)
         limit = self._upload_bytes.get(scope["path"], self._body_bytes)
         try:
@@ -95,9 +98,9 @@ class Protection:
             _check_length(headers, limit)
         except (HTTPException, TooMuchError) as error:
             answer = await self._problems.answer(Request(scope), error)
-            await answer(scope, receive, send_protected)
+            await answer(scope, receive, answering)
             return
-        await self._app(scope, _counted(receive, limit), send_protected)
+        await self._app(scope, _counted(receive, limit), answering)
 
     def _check_host(self, headers: Headers) -> None:
         name = _host_name(headers.get("host", ""))
@@ -106,6 +109,24 @@ class Protection:
         raise HTTPException(
             421, "this server does not go by that name; use localhost or its address, or add the name to its settings"
         )
+
+
+def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """HEAD is answered as GET would be, without the body: what would make one sees its client leave."""
+    started = False
+
+    async def receive_until_started() -> Message:
+        return {"type": "http.disconnect"} if started else await receive()
+
+    async def send_head(message: Message) -> None:
+        nonlocal started
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif message["type"] == "http.response.body" and not started:
+            started = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return {**scope, "method": "GET"}, receive_until_started, send_head
 
 
 def _host_name(host: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
+from recipe.avatar_format import PCM
 from recipe.int8_calibration import LEAST_MOUTH_PSNR_DB, read_calibration
 from services.errors import ModelRuntimeError
 from services.runtimes.int8 import processor_sums_int8, round_inputs
@@ -26,6 +27,9 @@ from services.runtimes.runtime import Arrays, TensorSpec
 logger = logging.getLogger(__name__)
 
 Precision = Literal["int8", "bf16", "f32"]
+# A log-mel spectrogram in bfloat16 is another sound: an embedding was off by 15 % in the median and by 57 % in one of
+# twenty frames, of what embeddings differ by. It costs 0.7 ms of a core per frame.
+_OF_SOUND: Final[Precision] = "f32"
 _NUMPY_TYPES: Final = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
 
 
@@ -48,6 +52,7 @@ class OpenVinoRuntime:
         Args:
             precision: what the kernels compute in; inputs, outputs and weights on disk stay as they are. "int8" is
                 for the convolutions of a calibrated graph; other graphs are then bf16 where the processor has it.
+                Networks that hear sound always compute in float32.
             threads: requests that may run at a time, each on one thread.
         """
         self.precision = precision
@@ -112,8 +117,8 @@ class OpenVinoRuntime:
             ModelRuntimeError: OpenVINO refuses the file, or the bounds are another network's.
         """
         assert bounds is None or self.precision == "int8", self.precision
-        precision = self.precision if self.precision != "int8" or bounds is not None else self._next_best
-        options = {
+        precision: Precision = self.precision if self.precision != "int8" or bounds is not None else self._next_best
+        options: dict[str, Any] = {
             # Between int8 convolutions bf16 only adds conversions: 8.0 ms per frame, not 7.4.
             "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
             "INFERENCE_NUM_THREADS": self._threads,
@@ -123,6 +128,8 @@ class OpenVinoRuntime:
         try:
             model = self._core.read_model(str(path))
             specs = tuple(tuple(_spec(port) for port in ports) for ports in (model.inputs, model.outputs))
+            if any(spec.name == PCM for spec in specs[0]):
+                options["INFERENCE_PRECISION_HINT"] = precision = _OF_SOUND
             if bounds is not None:
                 round_inputs(model, bounds)
             model.reshape({port.any_name: _one_row(port.partial_shape) for port in model.inputs})

@@ -32,8 +32,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
         formatter_class=configargparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--speech", type=Path, help="aligned real speech: utterances.jsonl and audio/ID.opus")
-    parser.add_argument("--steps", type=_count, default=24_000, help="length of the training (default: %(default)s)")
-    parser.add_argument("--pairs", type=_count, default=96, help="pairs of frames of a step (default: %(default)s)")
+    parser.add_argument("--steps", type=_count, default=13_500, help="length of the training (default: %(default)s)")
+    parser.add_argument("--pairs", type=_count, default=256, help="pairs of frames of a step (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all randomness (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument(

@@ -33,11 +33,11 @@ _HEARD_AS: Final = AudioAugmentation(
     pitch=0.5, pitch_semitones=5.0, vocal_tract=0.5, vocal_tract_range=(0.85, 1.2), tone=0.5, noise=0.4,
     noise_snr_db=(3.0, 35.0), reverb=0.3, masks=0.3,
 )  # fmt: skip
-_CLOSED_EXTRA: Final = 2.0  # a pair with a p, b or m is drawn so much more often
+_CLOSED_EXTRA: Final = 3.0  # a pair with a p, b or m is drawn so much more often
 _SILENCE_SHARE: Final = 0.12  # of the pairs hear synthetic silence, and the mouth rests
 _UNIT_SPREAD: Final = 0.12  # units are told apart in such steps
 _OPENING_MM: Final = 4.0  # the opening is told apart in such steps
-_CLOSURE_WEIGHT: Final = 0.5
+_CLOSURE_WEIGHT: Final = 0.8
 _MOTION_WEIGHT: Final = 0.5
 CLOSED_BELOW_MM: Final = 1.0  # lips that far apart look closed
 _KEPT: Final = {"mouthPucker": 0.8, "tongueBodyUp": 1.0, "tongueForward": 1.0, "tongueLow": 1.0, "tongueTipUp": 1.0}
@@ -48,7 +48,7 @@ class EarsPreset:
     """Length of the training, in batches of pairs of neighbouring frames."""
 
     steps: int
-    pairs: int = 96
+    pairs: int = 256
     learning_rate: float = 1e-3
     warmup: int = 200
     evaluate_every: int = 1000
