@@ -20,6 +20,7 @@ from recipe.places import at_home
 
 if TYPE_CHECKING:
     from data_prep.photo import Stopwatch
+    from data_prep.photo_avatar import PhotoRequest
 
 log = logging.getLogger("photo_328")
 _DEFAULT_SIZE_PX = 720
@@ -43,6 +44,13 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     parser.add(
         "--size", type=int, default=_DEFAULT_SIZE_PX, help="longest side of its frames, px, at most; even, 256 to 1024"
     )
+    parser.add(
+        "--restore",
+        default="auto",
+        metavar="auto|off|FILE",
+        help="what may be done to a bad photo: auto takes away noise, JPEG blocks and blur where it finds them, off "
+        "nothing; a FILE.onnx (GFPGAN, CodeFormer or alike) draws the face anew",
+    )
     options = parser.parse_args(arguments)
     if not 256 <= options.size <= 1024 or options.size % 2:
         parser.error(f"--size {options.size}: give an even number from 256 to 1024")
@@ -55,24 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(arguments)
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
     from data_prep.photo import Stopwatch
-    from data_prep.photo_avatar import PhotoRequest, make_photo_avatar
+    from data_prep.photo_avatar import make_photo_avatar
 
     watch = Stopwatch()
     watch.parts["imports"] = (time.perf_counter() - start_s, time.process_time() - start_cpu_s)
-    request = PhotoRequest(
-        options.name,
-        options.photo,
-        options.avatars_dir,
-        options.size,
-        options.consent,
-        options.synthetic,
-        options.licence,
-    )
     try:
-        manifest, warnings = make_photo_avatar(request, watch)
+        manifest, warnings = make_photo_avatar(_request(options), watch)
     except (UserError, OSError) as error:
         log.error("error: %s", error)
         return 2
+    if restored := manifest.metrics.get("restored"):
+        log.info("the photo was %s", restored)
     for text in warnings:
         log.warning("warning: %s", text)
     log.info("avatar ready: %s, %dx%d px", options.avatars_dir / options.name, manifest.width, manifest.height)
@@ -85,6 +86,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.name,
         )
     return 0
+
+
+def _request(options: configargparse.Namespace) -> PhotoRequest:
+    from data_prep.photo_avatar import PhotoRequest
+    from recipe.face_restorer import FaceRestorer
+
+    return PhotoRequest(
+        options.name,
+        options.photo,
+        options.avatars_dir,
+        options.size,
+        options.consent,
+        options.synthetic,
+        options.licence,
+        options.restore if options.restore in ("auto", "off") else FaceRestorer(Path(options.restore)),
+    )
 
 
 def _times(watch: Stopwatch, wall_s: float, cpu_s: float) -> str:

@@ -24,6 +24,7 @@ from data_prep.person import face_in_person, find_person
 from data_prep.photo_checks import LEAST_FACE_PX, check_photo
 from data_prep.photo_evidence import PhotoEvidence, measure_photo
 from data_prep.photo_from_video import best_frame
+from data_prep.photo_restoration import Restore, restored_photo
 from data_prep.picture_file import check_file, is_picture, read_picture
 from data_prep.still_landmarks import StillLandmarks, still_landmarks
 from recipe.errors import MediaError
@@ -63,15 +64,17 @@ class PreparedPhoto:
     evidence: PhotoEvidence
     warnings: list[str]
     source_sha256: str
+    restored: str = ""  # what was done to make it better; empty: its pixels are the photo's
 
 
-def prepare_photo(path: Path, size_px: int, watch: Stopwatch) -> PreparedPhoto:
+def prepare_photo(path: Path, size_px: int, watch: Stopwatch, restore: Restore = "auto") -> PreparedPhoto:
     """Read, check, crop and prepare a photo.
 
     Args:
         path: a picture, or a short video, whose best frame is taken.
-        size_px: the longer side of the avatar's frames, at most; small photos are never made larger.
+        size_px: the longer side of the avatar's frames, at most.
         watch: gets the times of the parts.
+        restore: what may be done to a bad photo.
     Raises:
         ValueError: the size cannot be.
         PhotoError: the photo cannot be used; the message says why and what to do.
@@ -92,13 +95,15 @@ def prepare_photo(path: Path, size_px: int, watch: Stopwatch) -> PreparedPhoto:
         evidence = measure_photo(cropped, found)
         warnings = check_photo(evidence, path.name)
         rgb, found = _scaled(cropped, found, size_px)
+    with watch.part("restoring"):
+        rgb, found, done = restored_photo(rgb, found, size_px, restore)
     with watch.part("person"):
         person = face_in_person(find_person(rgb), found.points_K3)
     if person is None:
         warnings.append("the person cannot be told from the background: what is behind the head bends a little with it")
     with watch.part("fields"):
         arrays = prepare_source(rgb, found.points_K3, person)
-    return PreparedPhoto(rgb, found, arrays, evidence, warnings, sha256(path))
+    return PreparedPhoto(rgb, found, arrays, evidence, warnings, sha256(path), done)
 
 
 def _frame_of(path: Path, detector: FaceDetector, mesh: FaceMesh) -> NDArray[np.uint8]:
@@ -154,7 +159,4 @@ def _scaled(
         return np.ascontiguousarray(rgb_HWC[: height // 2 * 2, : width // 2 * 2]), found
     size = round(width * scale / 2) * 2, round(height * scale / 2) * 2
     small = cv2.resize(rgb_HWC, size, interpolation=cv2.INTER_AREA)
-    factors = np.array([size[0] / width, size[1] / height, scale], np.float32)
-    points = found.points_K3 * factors
-    points[:, :2] += 0.5 * factors[:2] - 0.5  # pixel centres lie at whole numbers
-    return np.asarray(small, np.uint8), StillLandmarks(points, found.spread_K * np.float32(scale))
+    return np.asarray(small, np.uint8), found.scaled(size[0] / width, size[1] / height)

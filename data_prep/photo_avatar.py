@@ -16,6 +16,7 @@ import numpy as np
 
 from data_prep.photo import PreparedPhoto, Stopwatch, prepare_photo
 from data_prep.photo_report import jpeg, report_page
+from data_prep.photo_restoration import Restore
 from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.avatar_format import (
     PHOTO_FILE,
@@ -52,6 +53,7 @@ class PhotoRequest:
     consent: str = ""  # "who, YYYY-MM-DD, scope"
     synthetic: bool = False
     licence: str = ""  # empty: what follows from consent and synthetic
+    restore: Restore = "auto"  # what may be done to a bad photo
 
 
 def make_photo_avatar(request: PhotoRequest, watch: Stopwatch) -> tuple[AvatarManifest, list[str]]:
@@ -68,7 +70,7 @@ def make_photo_avatar(request: PhotoRequest, watch: Stopwatch) -> tuple[AvatarMa
     earlier = _earlier(final)
     if request.consent:
         parse_consent(request.consent, "")  # a slip of the pen is told before the work
-    photo = prepare_photo(request.photo, request.size_px, watch)
+    photo = prepare_photo(request.photo, request.size_px, watch, request.restore)
     consent = _consent(request, photo.source_sha256, earlier)
     with _built_aside(final) as folder, watch.part("writing"):
         save_arrays(folder / PHOTO_FILE, photo.arrays)
@@ -110,6 +112,7 @@ def _facts(request: PhotoRequest, photo: PreparedPhoto, consent: Consent | None)
     height, width = photo.rgb_HWC.shape[:2]
     by_rights = _OPEN_LICENCE if request.synthetic else _PERSON_LICENCE if consent is not None else _NO_LICENCE
     measured = {name: round(float(getattr(photo.evidence, name)), 3) for name in _MEASURED}
+    said = {"warnings": "; ".join(photo.warnings), "restored": photo.restored}
     return {
         "kind": "photo",
         "name": request.name,
@@ -122,7 +125,7 @@ def _facts(request: PhotoRequest, photo: PreparedPhoto, consent: Consent | None)
         "frames": round(LOOP_S * FPS),
         "width": width,
         "height": height,
-        "metrics": measured | ({"warnings": "; ".join(photo.warnings)} if photo.warnings else {}),
+        "metrics": measured | {name: text for name, text in said.items() if text},
         "onnx_max_abs_error": {},
         "template": {"motion_seed": int(photo.source_sha256[:8], 16)},
     }

@@ -41,8 +41,13 @@ def report_page(photo: PreparedPhoto, name: str) -> str:
         "<style>body{font:16px sans-serif;max-width:48em;margin:2em auto}td{padding:.1em 1em .1em 0}</style>"
         f"<h1>{html.escape(name)}</h1>"
         f'<img alt="the photo with what was found in it" src="data:image/jpeg;base64,{picture}">'
-        f"<h2>What may look weak</h2><ul>{warnings}</ul><h2>Measured</h2><table>{rows}</table></html>\n"
+        f"<h2>What may look weak</h2><ul>{warnings}</ul>{_restored(photo)}"
+        f"<h2>Measured</h2><table>{rows}</table></html>\n"
     )
+
+
+def _restored(photo: PreparedPhoto) -> str:
+    return f"<h2>What was done to it</h2><p>{html.escape(photo.restored)}</p>" if photo.restored else ""
 
 
 def jpeg(rgb_HWC: NDArray[np.uint8], quality: int) -> bytes:

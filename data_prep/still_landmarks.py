@@ -35,6 +35,12 @@ class StillLandmarks:
         skin = self.points_K3[:MESH_POINTS, :2]
         return np.concatenate([skin.min(0), skin.max(0)])
 
+    def scaled(self, x: float, y: float) -> StillLandmarks:
+        """The same in a picture that was made wider and higher by these factors, which are nearly the same."""
+        points = self.points_K3 * np.array([x, y, (x + y) / 2], np.float32)
+        points[:, :2] += 0.5 * np.array([x, y], np.float32) - 0.5  # pixel centres lie at whole numbers
+        return StillLandmarks(points, self.spread_K * np.float32((x + y) / 2))
+
 
 def still_landmarks(rgb_HWC: NDArray[np.uint8], box_4: NDArray[np.floating], mesh: FaceMesh) -> StillLandmarks | None:
     """Look at the face that a detector found; None where the mesh sees no face.

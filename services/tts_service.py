@@ -13,13 +13,12 @@ from contextlib import closing
 from functools import partial
 from typing import Final
 
-import numpy as np
-
+from recipe.articulation.spoken import later
 from services.errors import SpeechError, TextRejectedError
 from services.speech.ahead import made_ahead
 from services.speech.cache import SpeechCache
 from services.speech.choice import VoiceChoice
-from services.speech.chunks import regular_sound
+from services.speech.chunks import joined, regular_sound
 from services.speech.engine import Engine, Sound
 from services.speech.text import sentences_to_speak
 from services.types import AudioChunk, SpeechStatus, Voice
@@ -130,15 +129,17 @@ class SpeechService:
         self, lines: Sequence[tuple[str, str]], voice: Voice, speed: float, stop: threading.Event
     ) -> Generator[AudioChunk, None, None]:
         version = self._choice.engine(voice).version(voice.name)
-        rate_hz = 0
+        rate_hz = samples = 0
         for sentence, said in lines:
-            starts = True
+            starts, start = True, samples
             for sound in self._sentence(said, voice, speed, version, stop):
                 rate_hz = rate_hz or sound.rate_hz
                 if sound.rate_hz != rate_hz:
                     raise SpeechError(f"{voice.name} changed its sample rate from {rate_hz} to {sound.rate_hz} Hz")
-                yield AudioChunk(sound.pcm_S, rate_hz, sentence, starts, voice)
+                phones = None if sound.phones is None else later(sound.phones, start / rate_hz)
+                yield AudioChunk(sound.pcm_S, rate_hz, sentence, starts, voice, phones, sound.alphabet)
                 starts = False
+                samples += len(sound.pcm_S)
             if stop.is_set():
                 return
 
@@ -157,5 +158,4 @@ class SpeechService:
                 pieces.append(sound)
             yield sound
         if self._cache and pieces and not stop.is_set():
-            whole = Sound(np.concatenate([piece.pcm_S for piece in pieces]), pieces[0].rate_hz)
-            self._cache.put(whole, *asked)
+            self._cache.put(joined(pieces), *asked)

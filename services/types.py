@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.articulation.visemes import Phone
 from recipe.recipe_328 import FPS
 from services.avatars.avatar import Avatar, PhotoAvatar
 
@@ -77,6 +78,11 @@ class AudioChunk:
 
     `pcm_S` is float32 mono in [-1, 1] at `sample_rate_hz`, a multiple of 25, the same for a whole utterance.
     `sentence` is what is said, for captions; `starts_sentence` marks its first chunk. `voice` is who really says it.
+
+    `phones` are those that became known with this chunk, in seconds from the begin of the utterance; None where the
+    engine does not tell them. They come ahead of their sound: an engine that makes whole sentences tells all phones of
+    a sentence with its first chunk. Those of all chunks, one after the other, cover the utterance without gaps.
+    `alphabet` is theirs, one of recipe.articulation.visemes.ALPHABETS.
     """
 
     pcm_S: NDArray[np.float32]
@@ -84,6 +90,8 @@ class AudioChunk:
     sentence: str
     starts_sentence: bool
     voice: Voice | None = None
+    phones: tuple[Phone, ...] | None = None
+    alphabet: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,18 @@ def write_recording(
     return path
 
 
+def first_seconds(source: Path, out: Path, seconds: float) -> Path:
+    """The beginning of a recording, its packets copied."""
+    with av.open(str(source)) as reader, av.open(str(out), "w") as writer:
+        read = (reader.streams.video[0], reader.streams.audio[0])
+        written = {stream.index: writer.add_stream_from_template(stream) for stream in read}
+        for packet in reader.demux(*read):
+            if packet.dts is not None and packet.pts * packet.time_base < seconds:
+                packet.stream = written[packet.stream.index]
+                writer.mux(packet)
+    return out
+
+
 def beep(times_s: Iterable[float], duration_s: float, start_s: float = 0.0) -> NDArray[np.float32]:
     """Silence with 40 ms of 1 kHz at the given times; the sound itself begins at start_s."""
     clock_S = start_s + np.arange(round(duration_s * RATE_HZ)) / RATE_HZ

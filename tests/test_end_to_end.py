@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from recipe.int8_calibration import read_calibration
 from recipe.sound import write_wav
 from services.avatars.avatar import open_avatar, record_consent
 from services.runtimes.int8 import processor_sums_int8
+from tests.media import first_seconds
 from tests.training_material import drawn_dataset
 from training.packaging import _earlier_consent
 from training.presets import PRESETS, LipPreset, Preset, SyncNetPreset
@@ -33,13 +36,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def short_preset() -> Iterator[None]:
-    """`tiny`, cut to what a test can wait for."""
-    unet = dataclasses.replace(
-        PRESETS["tiny"].unet, steps_a=40, steps_b=3, steps_c=1, steps_d=1, evaluate_every=45, checkpoint_every=45
-    )
+    """`tiny`, cut to what a test can wait for: every part of every stage runs, none learns much."""
+    short = {"steps_a": 6, "steps_b": 2, "steps_c": 1, "steps_d": 1, "evaluate_every": 10, "checkpoint_every": 10}
+    unet = dataclasses.replace(PRESETS["tiny"].unet, widths=(16, 32, 64, 128, 256), critic_width=16, **short)
     patch = pytest.MonkeyPatch()
-    lips = LipPreset(10, 32, warmup=2, evaluate_every=10)
-    patch.setitem(PRESETS, "tiny", Preset(SyncNetPreset(4, 16, warmup=2, evaluate_every=4), lips, unet, "test"))
+    lips = LipPreset(4, 32, warmup=2, evaluate_every=4)
+    patch.setitem(PRESETS, "tiny", Preset(SyncNetPreset(2, 8, warmup=2, evaluate_every=2), lips, unet, "test"))
     yield
     patch.undo()
 
@@ -48,8 +50,9 @@ def short_preset() -> Iterator[None]:
 def workplace(tmp_path_factory: pytest.TempPathFactory, presenter_video: Path, short_preset: None) -> Path:
     """A folder with dataset, checkpoint and avatars of the toy person."""
     root = tmp_path_factory.mktemp("workplace")
+    recording = first_seconds(presenter_video, root / "recording.mp4", 10.0)
     folders = ["--dataset_dir", str(root / "dataset")]
-    assert prepare([str(presenter_video), "--name", NAME, *folders]) == 0
+    assert prepare([str(recording), "--name", NAME, *folders]) == 0
     folders += ["--checkpoint_dir", str(root / "checkpoint")]
     for stage in ("syncnet", "unet"):
         chosen = ["--name", NAME, "--stage", stage, "--preset", "tiny", "--device", "cpu"]
@@ -118,27 +121,37 @@ def test_everything_again_does_nothing_again(workplace: Path) -> None:
     assert best.stat().st_mtime_ns == trained
 
 
-def test_a_training_that_ended_early_still_makes_an_avatar(workplace: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def packaged_again(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The avatar, packaged once more after a consent was recorded and with no best.pt; and what was logged."""
+    root = tmp_path_factory.mktemp("again")
+    for part in ("checkpoint", "avatars"):
+        shutil.copytree(workplace / part, root / part)
+    (root / "checkpoint" / NAME / "unet" / "best.pt").unlink()
+    record_consent(root / "avatars", NAME, "Ada Example, 2026-11-20, tests")
+    folders = ["--dataset_dir", str(workplace / "dataset"), "--checkpoint_dir", str(root / "checkpoint")]
+    made = ["--name", NAME, "--stage", "package", "--no_evaluation", "--avatars_dir", str(root / "avatars")]
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    logging.getLogger().addHandler(handler)
+    try:
+        assert train_328.main([*made, *folders]) == 0
+    finally:
+        logging.getLogger().removeHandler(handler)
+    return root / "avatars", said.getvalue()
+
+
+def test_a_training_that_ended_early_still_makes_an_avatar(packaged_again: tuple[Path, str]) -> None:
     """Nothing was judged yet, so there is no best.pt: the last averaged weights speak."""
-    shutil.copytree(workplace / "checkpoint" / NAME, tmp_path / "checkpoint" / NAME)
-    (tmp_path / "checkpoint" / NAME / "unet" / "best.pt").unlink()
-    folders = ["--dataset_dir", str(workplace / "dataset"), "--checkpoint_dir", str(tmp_path / "checkpoint")]
-    made = ["--name", NAME, "--stage", "package", "--synthetic", "--no_evaluation"]
-    assert train_328.main([*made, "--avatars_dir", str(tmp_path / "avatars"), *folders]) == 0
-    assert open_avatar(tmp_path / "avatars", NAME).manifest.versions["training_steps"] == PRESETS["tiny"].unet.steps
+    manifest = open_avatar(packaged_again[0], NAME).manifest
+    assert manifest.versions["training_steps"] == PRESETS["tiny"].unet.steps
 
 
-def test_packaging_again_keeps_a_consent_that_was_given_later(
-    workplace: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    avatars = workplace / "avatars"
-    record_consent(avatars, NAME, "Ada Example, 2026-11-20, tests")
-    folders = ["--dataset_dir", str(workplace / "dataset"), "--checkpoint_dir", str(workplace / "checkpoint")]
-    made = ["--name", NAME, "--stage", "package", "--no_evaluation", "--avatars_dir", str(avatars)]
-    assert train_328.main([*made, *folders]) == 0
+def test_packaging_again_keeps_a_consent_that_was_given_later(packaged_again: tuple[Path, str]) -> None:
+    avatars, said = packaged_again
     manifest = json.loads((avatars / NAME / "avatar.json").read_text())
     assert manifest["consent"]["who"] == "Ada Example" and manifest["synthetic"] is False
-    assert "no consent is recorded" not in caplog.text
+    assert "no consent is recorded" not in said
 
 
 def test_a_consent_that_cannot_be_read_is_not_lost_in_silence(

@@ -1,7 +1,8 @@
 """Sentences that were spoken before, on disk: FLAC files named by what was asked for, within a number of bytes.
 
-A file ends with the SHA-256 of what stands before it, so that damage is found; players do not mind. The sound of
-an utterance can be somebody's secret: the folder is readable by its owner alone.
+A file ends with the SHA-256 of what stands before it, so that damage is found; players do not mind. Its comment holds
+the phones, where the engine told them. The sound of an utterance can be somebody's secret: the folder is readable by
+its owner alone.
 
 Axes: S audio samples at the engine's rate.
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import logging
 import os
 import threading
+from dataclasses import astuple
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +24,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from recipe.articulation.visemes import Phone
 from recipe.files import written_aside
 from recipe.sound import from_pcm16, to_pcm16
 from services.speech.engine import Sound
 
 logger = logging.getLogger(__name__)
 
-_FORMAT: Final = "1"  # of the files; another one makes every older file unused
+_FORMAT: Final = "2"  # of the files; another one makes every older file unused
 _DIGEST_BYTES: Final = 32
 _KEPT_SHARE: Final = 0.9  # room is made for several files at a time: it costs a look at the whole folder
 
@@ -70,21 +74,27 @@ class SpeechCache:
         try:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("its hash is another one")
-            pcm_S, rate_hz = soundfile.read(io.BytesIO(payload), dtype="float32")
+            with soundfile.SoundFile(io.BytesIO(payload)) as file:
+                found = Sound(file.read(dtype="float32"), int(file.samplerate), *_phones_in(file.comment))
         except (ValueError, RuntimeError) as error:
             logger.warning("%s is damaged (%s); the sentence is made again", path, error)
             self._remove(path)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)
-        return Sound(pcm_S, int(rate_hz))
+        return found
 
     def put(self, sound: Sound, *asked: str) -> None:
         """Store a whole sentence, already `to_16_bits`."""
         if self._budget_bytes <= 0 or not len(sound.pcm_S):
             return
         buffer = io.BytesIO()
-        soundfile.write(buffer, to_pcm16(sound.pcm_S), sound.rate_hz, format="FLAC", subtype="PCM_16")
+        with soundfile.SoundFile(buffer, "w", sound.rate_hz, 1, "PCM_16", format="FLAC") as file:
+            if sound.phones is not None:
+                file.comment = json.dumps(
+                    {"alphabet": sound.alphabet, "phones": [astuple(one) for one in sound.phones]}
+                )
+            file.write(to_pcm16(sound.pcm_S))
         payload = buffer.getvalue()
         content = payload + hashlib.sha256(payload).digest()
         if len(content) > self._budget_bytes:
@@ -134,3 +144,10 @@ class SpeechCache:
         if not self._complained:
             self._complained = True
             logger.warning("speech is not remembered: %s cannot be used (%s)", self._folder, error)
+
+
+def _phones_in(comment: str) -> tuple[tuple[Phone, ...] | None, str]:
+    if not comment:
+        return None, ""
+    told = json.loads(comment)
+    return tuple(Phone(*phone) for phone in told["phones"]), told["alphabet"]

@@ -12,14 +12,20 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.articulation.visemes import Phone
 from services.types import Voice
 
 
 class Sound(NamedTuple):
-    """A piece of a sentence: float32 mono in [-1, 1]."""
+    """A piece of a sentence: float32 mono in [-1, 1], and the phones of it if the engine knows them.
+
+    An engine tells all phones of a piece or none: in order, without gaps, in seconds from the piece's begin.
+    """
 
     pcm_S: NDArray[np.float32]
     rate_hz: int
+    phones: tuple[Phone, ...] | None = None
+    alphabet: str = ""  # of the phones, one of recipe.articulation.visemes.ALPHABETS
 
 
 class Engine(Protocol):
