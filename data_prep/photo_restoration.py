@@ -2,7 +2,7 @@
 
 Noise, JPEG blocks and blur are told from the face itself. Each has its own remedy out of OpenCV, and a limit below
 which nothing is done: limits and strengths were chosen by SSIM against the undegraded portrait
-(docs/decisions/0017-restoration.md; `python -m benchmarks.photo_restoration` prints the table again).
+(docs/decisions/0018-restoration.md; `python -m benchmarks.photo_restoration` prints the table again).
 
 Axes: H W C picture (RGB).
 """

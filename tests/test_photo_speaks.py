@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from config import Models
-from models.shipped import EARS_FILE, ShippedNetworkError, checked_ears
 from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm
 from recipe.articulation.speakers import speaker
 from recipe.audio_window import window_pcm
 from recipe.avatar_format import EMBEDDING, GATE, PCM
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
+from recipe.shipped import EARS_FILE, ShippedNetworkError, checked_ears
 from services.container import Services, build_services
 from services.errors import WrongKindError
 from services.model_service import ModelService

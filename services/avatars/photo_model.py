@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.shipped import EARS_FILE, checked_ears
 from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.avatar_format import EMBEDDING, GATE, PCM
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
+from recipe.shipped import EARS_FILE, checked_ears
 from recipe.warp.draw import WarpedFace
 from services.avatars.avatar import PhotoAvatar
 from services.avatars.networks import check_specs, in_pieces

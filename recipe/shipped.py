@@ -11,7 +11,7 @@ from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.errors import UserError
 from recipe.files import sha256
 
-EARS_FILE = Path(__file__).with_name("ears.onnx")
+EARS_FILE = Path(__file__).resolve().parents[1] / "models" / "ears.onnx"
 
 
 class ShippedNetworkError(UserError):
