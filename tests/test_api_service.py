@@ -96,6 +96,7 @@ def test_avatars_are_listed_with_facts_and_broken_ones_with_the_reason(
         "fps": 25,
         "synthetic": True,
         "consent": False,
+        "kind": "video",
         "licence": "CC0-1.0",
         "metrics": {"generated.psnr_mouth_db": 31.5, "generated.opening_r": 0.87},
         "poster": "/avatar?avatar=toy",
