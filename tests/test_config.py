@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from pydantic import BaseModel
 
 import api
@@ -24,7 +23,7 @@ FIELDS = [(section, field) for section, kind in SECTIONS.items() for field in ki
 def nothing_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recipe.places.home", lambda: tmp_path)  # no .env here
     monkeypatch.setattr(config, "_loaded", {})
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: pytest.fail("the server was started"))
+    monkeypatch.setattr("services.http.server.serve", lambda *_, **__: pytest.fail("the server was started"))
     for section, field in FIELDS:
         monkeypatch.delenv(variable(section, field), raising=False)
 
@@ -52,10 +51,10 @@ def test_every_field_is_read_when_the_server_starts(monkeypatch: pytest.MonkeyPa
     """What nobody reads has no effect. What reading them does is shown by the tests of the server and of speech."""
     read: set[tuple[str, ...]] = set()
     monkeypatch.setitem(config._loaded, "settings", Watched(Settings(), (), read))
-    served: list[dict[str, Any]] = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append(options))
+    served: list[tuple[str, int]] = []
+    monkeypatch.setattr("services.http.server.serve", lambda app, host, port, *_, **__: served.append((host, port)))
     assert api.main([]) == 0
-    assert [(served[0]["host"], served[0]["port"])] == [("127.0.0.1", 8000)]
+    assert served == [("127.0.0.1", 8000)]
     assert set(FIELDS) - read == set()
 
 
