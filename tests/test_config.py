@@ -153,7 +153,11 @@ def test_relative_paths_start_at_the_repository(monkeypatch: pytest.MonkeyPatch,
 
 def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     served: list[dict[str, Any]] = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, **options: served.append({"app": app, **options}))
+
+    def serve(app: Any, host: str, port: int, *_: Any, **__: Any) -> None:
+        served.append({"app": app, "host": host, "port": port})
+
+    monkeypatch.setattr("services.http.server.serve", serve)
     with caplog.at_level("WARNING"):
         assert api.main(["--port", "8123"]) == 0
         assert caplog.text == ""
