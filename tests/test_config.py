@@ -154,8 +154,8 @@ def test_relative_paths_start_at_the_repository(monkeypatch: pytest.MonkeyPatch,
 def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     served: list[dict[str, Any]] = []
 
-    def serve(app: Any, host: str, port: int, *_: Any, **__: Any) -> None:
-        served.append({"app": app, "host": host, "port": port})
+    def serve(app: Any, host: str, port: int, most_connections: int, **_: Any) -> None:
+        served.append({"app": app, "host": host, "port": port, "limit_concurrency": most_connections})
 
     monkeypatch.setattr("services.http.server.serve", serve)
     with caplog.at_level("WARNING"):
