@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from config import Models, Settings
@@ -11,7 +12,7 @@ from services.animation_service import AnimationService
 from services.avatars.catalogue import AvatarCatalogue
 from services.frame_generation_service import FrameGenerationService
 from services.model_service import ModelService
-from services.runtimes.choice import MeasuredRuntime, choose_runtime
+from services.runtimes.choice import MeasuredRuntime, choose_runtime, ears_runtime
 from services.speech.engines import build_speech
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.debug_recorder import DebugRecorder, DebugState
@@ -45,7 +46,7 @@ def build_services(models: Models, tts: TTSService | None = None) -> Services:
     runtime = choose_runtime(models.runtime, models.device, models.threads)
     budgets = (models.loaded_mb * _MIB, models.features_mb * _MIB, models.template_mb * _MIB)
     return Services(
-        models=ModelService(models.avatars_dir, runtime, *budgets),
+        models=ModelService(models.avatars_dir, runtime, *budgets, partial(ears_runtime, models.threads)),
         frames=FrameGenerationService(),
         tts=build_speech() if tts is None else tts,
         runtime_ms=runtime.measured_ms if isinstance(runtime, MeasuredRuntime) else {},

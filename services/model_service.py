@@ -35,7 +35,7 @@ class ModelService:
         loaded_bytes: int,
         features_bytes: int,
         template_bytes: int,
-        ears_runtime: Callable[[], Runtime] = ears_runtime,
+        new_ears_runtime: Callable[[], Runtime] = ears_runtime,
     ) -> None:
         """Set the limits.
 
@@ -45,7 +45,7 @@ class ModelService:
             loaded_bytes: for all loaded avatars together; the one used last always stays.
             features_bytes: for one avatar's encoder features.
             template_bytes: for one avatar's decoded template frames.
-            ears_runtime: makes what loads the ears, when a photo avatar is opened first.
+            new_ears_runtime: makes what loads the ears, when a photo avatar is opened first.
         """
         self._avatars_dir = avatars_dir
         self._runtime = runtime
@@ -53,7 +53,7 @@ class ModelService:
         self._template_bytes = template_bytes
         self._loaded: ByteCache[str, tuple[LoadedAvatar | LoadedPhoto, tuple[int, int]]] = ByteCache(loaded_bytes)
         self._loading = threading.Lock()
-        self._new_ears_runtime = ears_runtime
+        self._new_ears_runtime = new_ears_runtime
 
     @cached_property
     def _ears_runtime(self) -> Runtime:
