@@ -42,6 +42,9 @@ class SlowEngine:
     def version(self, voice: str) -> str:
         return "1"
 
+    def unspoken(self, sentence: str, voice: str) -> str:
+        return ""
+
     def speak(self, sentence: str, voice: str, speed: float, stop: threading.Event) -> Iterator[Sound]:
         if self._fails and sentence != "Hello.":  # what a server warms up with
             raise SpeechError("the engine broke")
