@@ -5,9 +5,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from data_prep.still_landmarks import StillLandmarks
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,6 +45,25 @@ def picture(presenter_video: Path) -> np.ndarray:
     from data_prep.video import iter_rgb
 
     return next(iter_rgb(presenter_video))
+
+
+@pytest.fixture(scope="session")
+def found(picture: np.ndarray) -> StillLandmarks:
+    """Her landmarks there."""
+    from tests.photo_material import found_in
+
+    return found_in(picture)
+
+
+@pytest.fixture(scope="session")
+def arrays(picture: np.ndarray, found: StillLandmarks) -> dict[str, Any]:
+    """What the warp needs of the picture."""
+    from data_prep.person import face_in_person, find_person
+    from recipe.warp.source import prepare_source
+
+    person = face_in_person(find_person(picture), found.points_K3)
+    assert person is not None
+    return dict(prepare_source(picture, found.points_K3, person))
 
 
 @pytest.fixture(scope="session")

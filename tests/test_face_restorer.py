@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 import photo_328
 from data_prep.still_landmarks import StillLandmarks
-from data_prep.video import iter_rgb
 from recipe.avatar_format import read_manifest
 from recipe.face_restorer import FaceRestorer, RestorerError
 from recipe.warp.arrays import load_arrays
@@ -54,11 +53,6 @@ def spot(x: int, y: int) -> np.ndarray:
     lit = np.zeros((512, 512), np.float32)
     cv2.circle(lit, (x, y), 12, 1.0, -1)
     return lit
-
-
-@pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> Picture:
-    return next(iter_rgb(presenter_video))
 
 
 @pytest.fixture(scope="module", params=[0, 17])

@@ -33,11 +33,6 @@ from tests.photo_material import AA, Picture, evidence_of, found_in, prepared, r
 from tests.toy_avatar import NAME, toy_avatars  # noqa: F401
 
 
-@pytest.fixture(scope="module")
-def found(picture: Picture) -> StillLandmarks:
-    return found_in(picture)
-
-
 @pytest.fixture
 def avatars_dir(photo_avatars: Path, tmp_path: Path) -> Path:
     """A copy that may be damaged."""

@@ -23,16 +23,6 @@ from recipe.warp.units import mouth_units
 from tests.photo_material import AA, Picture, evidence_of, found_in, prepared, request, written
 
 
-@pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> Picture:
-    return next(iter_rgb(presenter_video))
-
-
-@pytest.fixture(scope="module")
-def found(picture: Picture) -> StillLandmarks:
-    return found_in(picture)
-
-
 def covered(picture: Picture, colour: Any, outline: Any, noise: float = 4.0) -> Picture:
     """Something with soft edges and a little texture before the face."""
     mask = np.zeros(picture.shape[:2], np.uint8)

@@ -13,13 +13,7 @@ from PIL import Image
 
 from data_prep.errors import NotAPictureError, PictureSizeError
 from data_prep.picture_file import read_picture
-from data_prep.video import iter_rgb
 from tests.photo_material import Picture, prepared, written
-
-
-@pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> Picture:
-    return next(iter_rgb(presenter_video))
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif"])

@@ -18,16 +18,6 @@ from evaluation.picture import ssim_map
 from tests.photo_material import Picture, found_in, prepared, request, written
 
 
-@pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> Picture:
-    return next(iter_rgb(presenter_video))
-
-
-@pytest.fixture(scope="module")
-def found(picture: Picture) -> StillLandmarks:
-    return found_in(picture)
-
-
 def likeness(one: Picture, good: Picture, found: StillLandmarks) -> float:
     """SSIM in the box of the face."""
     x0, y0, x1, y1 = found.skin_box.astype(int)

@@ -44,23 +44,6 @@ SWEEP = [
 
 
 @pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> np.ndarray:
-    return next(iter_rgb(presenter_video))
-
-
-@pytest.fixture(scope="module")
-def found(picture: np.ndarray) -> StillLandmarks:
-    return found_in(picture)
-
-
-@pytest.fixture(scope="module")
-def arrays(picture: np.ndarray, found: StillLandmarks) -> dict[str, Any]:
-    person = face_in_person(find_person(picture), found.points_K3)
-    assert person is not None
-    return dict(prepare_source(picture, found.points_K3, person))
-
-
-@pytest.fixture(scope="module")
 def face(arrays: dict[str, Any]) -> WarpedFace:
     return WarpedFace(arrays)
 

@@ -10,9 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.person import face_in_person, find_person
 from data_prep.still_landmarks import StillLandmarks
-from data_prep.video import iter_rgb
 from recipe.articulation.mouth_units import GAP_MM_U, MOUTH_UNITS
 from recipe.warp.arrays import check_arrays, load_arrays
 from recipe.warp.basis import load_basis
@@ -20,26 +18,7 @@ from recipe.warp.face import fit_face
 from recipe.warp.fields import source_map
 from recipe.warp.motion import idle_motion
 from recipe.warp.points import LANDMARKS
-from recipe.warp.source import prepare_source
 from recipe.warp.units import HEAD_LIMITS_5, mouth_units
-from tests.photo_material import found_in
-
-
-@pytest.fixture(scope="module")
-def picture(presenter_video: Path) -> np.ndarray:
-    return next(iter_rgb(presenter_video))
-
-
-@pytest.fixture(scope="module")
-def found(picture: np.ndarray) -> StillLandmarks:
-    return found_in(picture)
-
-
-@pytest.fixture(scope="module")
-def arrays(picture: np.ndarray, found: StillLandmarks) -> dict[str, Any]:
-    person = face_in_person(find_person(picture), found.points_K3)
-    assert person is not None
-    return dict(prepare_source(picture, found.points_K3, person))
 
 
 def test_the_inverse_of_a_field(picture: np.ndarray) -> None:
