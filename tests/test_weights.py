@@ -50,6 +50,21 @@ def test_a_stored_graph_computes_almost_the_same_and_other_tensors_stay(tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["small.onnx"]
 
 
+def test_a_linear_layer_has_a_scale_per_output(tmp_path: Path) -> None:
+    """With one per input OpenVINO died of a division by zero when it compiled the layer to bfloat16."""
+    random = np.random.default_rng(2)
+    weight = (random.normal(size=(64, 128)) * np.geomspace(0.01, 1, 128)).astype(np.float32)  # inputs differ
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", 128])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["B", 64])
+    layer = helper.make_node("Gemm", ["x", "linear.weight"], ["y"], transB=1)
+    graph = helper.make_graph([layer], "linear", [x], [y], [numpy_helper.from_array(weight, "linear.weight")])
+    path = tmp_path / "linear.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), str(path))
+    store_as_int8(path)
+    scales = [t.dims for t in onnx.load(str(path)).graph.initializer if t.name.endswith(".scale")]
+    assert [list(dims) for dims in scales] == [[64, 1]]
+
+
 def _run(path: Path, x: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, {"x": x})[0]
