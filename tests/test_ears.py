@@ -14,8 +14,9 @@ from models.ears import EarsGraph, levelled
 from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm, shape_units
 from recipe.avatar_format import EMBEDDING, GATE, PCM
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
-from training.ears.commands import write_ears
-from training.ears.material import Material
+from recipe.shipped import EARS_FILE
+from training.ears.commands import judge, write_ears
+from training.ears.material import HELD_OUT_VOICES, Material
 from training.ears.stage import EarsPreset, EarsStage, ears_error, new_ears, opening_scores
 from training.sound import mel_config
 
@@ -123,3 +124,14 @@ def test_what_is_exported_tells_the_same_in_a_quarter_of_the_space(tmp_path: Pat
         wanted = EarsGraph(LogMel(mel_config()), ears)(torch.from_numpy(pcm), torch.from_numpy(gate))
     np.testing.assert_allclose(told, wanted.numpy(), atol=0.02)  # weights in eight bits
     assert path.stat().st_size < 6e6
+
+
+@pytest.mark.slow
+def test_the_shipped_ears_understand_voices_they_never_heard(tmp_path: Path) -> None:
+    rows = judge(None, 0.1, tmp_path / "material.npz", EARS_FILE)
+    assert set(rows) == set(HELD_OUT_VOICES)
+    assert min(row["ccc"] for row in rows.values()) > 0.8
+    assert np.mean([row["ccc"] for row in rows.values()]) > 0.93
+    closures = sum(row["closures"] for row in rows.values())
+    assert closures > 30
+    assert sum(row["closures"] * row["closed_percent"] for row in rows.values()) / closures > 94

@@ -41,6 +41,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     )
     parser.add_argument("--run", type=Path, default=home() / "checkpoint" / "_ears", help="folder of the run")
     parser.add_argument("--out", type=Path, default=home() / "models" / "ears.onnx", help="the network that is written")
+    parser.add_argument("--judge", action="store_true", help="train nothing: print what OUT makes of the voices apart")
     return parser.parse_args(arguments)
 
 
@@ -51,9 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wait_briefly()
     with sigterm_interrupts():
         try:
-            from training.ears.commands import run
+            from training.ears.commands import judge, run, store_of
             from training.ears.stage import EarsPreset
 
+            if options.judge:
+                options.run.parent.mkdir(parents=True, exist_ok=True)
+                judge(options.speech, options.share, store_of(options.run), options.out)
+                return 0
             preset = EarsPreset.of(options.steps, options.pairs)
             run(options.speech, preset, options.seed, options.share, options.device, options.run, options.out)
         except KeyboardInterrupt as stop:

@@ -6,18 +6,22 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import torch
+from numpy.typing import NDArray
 
 from models.audio_encoder import LogMel
 from models.ears import Ears, EarsGraph
 from recipe.articulation.mouth_units import MOUTH_UNITS
+from recipe.audio_window import window_pcm
 from recipe.avatar_format import EMBEDDING, GATE, PCM
 from recipe.errors import UserError
 from recipe.files import sha256, written_aside
-from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME
 from training.device import choose_device
 from training.ears.material import UTTERANCES, load_material
-from training.ears.stage import EarsPreset, new_ears, train_ears
+from training.ears.stage import EarsPreset, new_ears, scores_of, train_ears
 from training.export import export_graph
 from training.sound import mel_config
 from training.weights import store_as_int8
@@ -36,8 +40,7 @@ def run(speech: Path | None, preset: EarsPreset, seed: int, share: float, device
         raise UserError(f"{speech} holds no {UTTERANCES}; give the folder of the aligned speech")
     here = choose_device(device)
     folder.mkdir(parents=True, exist_ok=True)
-    store = folder.with_name(folder.name + ".material.npz")
-    material = load_material(store, speech, share)
+    material = load_material(store_of(folder), speech, share)
     seconds = len(material.units_TU) / FPS
     log.info("%.1f min of speech, %d voices", seconds / 60, len(set(material.voices)))
     best = train_ears(material, preset, seed, folder, here)
@@ -59,6 +62,27 @@ def ship(ears: Ears, step: int, held_out: dict[str, dict[str, float]], out: Path
     }
     with written_aside(out.with_suffix(".json")) as part:
         part.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+
+
+def store_of(folder: Path) -> Path:
+    """Where the material of a run lies."""
+    return folder.with_name(folder.name + ".material.npz")
+
+
+def judge(speech: Path | None, share: float, store: Path, out: Path) -> dict[str, dict[str, float]]:
+    """What a network that was written makes of the voices that were kept apart; see `scores_of`."""
+    session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    material = load_material(store, speech, share)
+
+    def tell(start: int, stop: int) -> NDArray[np.float32]:
+        clip_S = material.pcm_S[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
+        windows = window_pcm(clip_S, 0, stop - start, AUDIO_WINDOW_SAMPLES)
+        (units,) = session.run([EMBEDDING], {PCM: windows, GATE: np.ones(len(windows), np.float32)})
+        return np.asarray(units, np.float32)
+
+    rows = scores_of(tell, material)
+    log.info("%s", table(rows))
+    return rows
 
 
 def write_ears(ears: Ears, path: Path) -> None:

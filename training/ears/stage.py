@@ -5,6 +5,7 @@ Axes: B pairs of frames, T frames of the material, U mouth units.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -192,21 +193,33 @@ def ears_error(told_BU: Tensor, closure_B: Tensor, units_BU: Tensor, meet_B: Ten
 
 @torch.no_grad()
 def evaluate_ears(ears: Ears, material: Material, augmenter: AudioAugmenter) -> dict[str, dict[str, float]]:
-    """What the ears make of every voice that was kept apart, with the voice gate open.
+    """What the ears make of every voice that was kept apart, with the voice gate open; see `scores_of`."""
+    ears.eval()
+    here = augmenter.device
 
+    def tell(start: int, stop: int) -> NDArray[np.float32]:
+        parts = torch.arange(start, stop).split(256)
+        units = torch.cat([ears.tell(augmenter.clean(part), torch.ones(len(part), device=here)) for part in parts])
+        return np.asarray(units.cpu().numpy(), np.float32)
+
+    return scores_of(tell, material)
+
+
+def scores_of(tell: Callable[[int, int], NDArray[np.float32]], material: Material) -> dict[str, dict[str, float]]:
+    """Scores of the voices that were kept apart.
+
+    Args:
+        tell: units (T, U) of the frames from start to stop, a clip of the material.
+        material: with voices that were kept apart.
     Returns:
         By voice: r, ccc and amplitude of the opening; closed_percent of the p, b and m; false_percent of the frames
         told closed where the lips should stand clearly apart; p, b and m counted.
     """
-    ears.eval()
-    here = augmenter.device
     heard: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]]] = {}
     for voice, (start, stop), apart in zip(material.voices, material.clips, material.held_out, strict=True):
         if apart:
-            parts = torch.arange(start, stop).split(256)
-            units = torch.cat([ears.tell(augmenter.clean(part), torch.ones(len(part), device=here)) for part in parts])
             true = opening_mm(material.units_TU[start:stop])
-            heard.setdefault(voice, []).append((opening_mm(units.cpu().numpy()), true, material.meet_T[start:stop]))
+            heard.setdefault(voice, []).append((opening_mm(tell(start, stop)), true, material.meet_T[start:stop]))
     return {
         voice: opening_scores(
             np.concatenate([told for told, _, _ in clips]),
