@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from recipe.avatar_format import AvatarManifest
     from recipe.sound import SoundTrack
-    from services.types import TTSService, VideoFrame
+    from services.speech.lips import SpokenLips
+    from services.types import AvatarModel, TTSService, VideoFrame
 
 _SLUG_CHARACTERS = 24
 _CHARACTERS_PER_S = 15.0  # of English speech, until the voice has shown how fast it is
@@ -56,6 +57,19 @@ def parse_options(arguments: Sequence[str] | None) -> configargparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result; else a number is appended")
     parser.add_argument("--start_frame", type=int, default=0, help="frame of the avatar's template to begin at")
+    parser.add_argument(
+        "--restore",
+        type=Path,
+        metavar="FILE",
+        help="network (.onnx: GFPGAN, CodeFormer or alike) that draws the mouth of every frame anew; of photo avatars",
+    )
+    parser.add_argument(
+        "--credentials",
+        type=Path,
+        default=at_home("credentials"),
+        env_var="AVATAR328_CREDENTIALS__FOLDER",
+        help="folder that the file is signed from: python -m services.credentials (default: credentials, if there)",
+    )
     parser.add_argument("--avatars_dir", type=Path, help="folder of the avatars (default: avatars)")
     parser.add_argument("--device", choices=get_args(Device), default="auto", help="what runs the networks")
     parser.add_argument("--runtime", choices=get_args(RuntimeName), default="auto", help="what computes; auto measures")
@@ -92,6 +106,7 @@ class Said:
     heard: Iterable[NDArray[np.float32]]  # 16 kHz
     track: SoundTrack
     seconds: Callable[[], float | None]
+    lips: SpokenLips | None = None  # what the mouth does, where a voice tells its phones
 
 
 def recording(path: Path, out: Path) -> Said:
@@ -117,7 +132,7 @@ def speech(tts: TTSService, text: str, voice: str | None, speed: float) -> Said:
         """By how long the sentences took that were spoken so far."""
         return feed.estimated_s(len(text), _CHARACTERS_PER_S * speed)
 
-    return Said(feed, track, seconds)
+    return Said(feed, track, seconds, feed.lips)
 
 
 def with_progress(frames: Iterable[VideoFrame], seconds: Callable[[], float | None]) -> Iterator[VideoFrame]:
@@ -138,11 +153,30 @@ def with_progress(frames: Iterable[VideoFrame], seconds: Callable[[], float | No
                 bar.set_postfix_str(f"real-time factor {factor:.2f}", refresh=False)
 
 
+def restoring(model: AvatarModel, path: Path) -> AvatarModel:
+    """The avatar, with the mouth of every frame drawn anew.
+
+    Raises:
+        WrongKindError: it was trained from a recording.
+        RestorerError: the file is no network that restores faces.
+    """
+    from recipe.face_restorer import FaceRestorer
+    from services.avatars.photo_model import LoadedPhoto
+    from services.errors import WrongKindError
+
+    if not isinstance(model, LoadedPhoto):
+        raise WrongKindError(f"--restore is for avatars of photos, and {model.avatar.name} was trained: leave it away")
+    return model.restored_by(FaceRestorer(path))
+
+
 def render(options: configargparse.Namespace) -> str:
     """Make the video; returns what to tell the user."""
     from config import Models, Tts
+    from recipe.version import product_version
     from services.container import build_services
+    from services.credentials.signing import find_credentials
     from services.speech.engines import build_speech
+    from services.streaming.events import mark_of
     from services.streaming.video_writer import write_video
 
     def given(*names: str) -> dict[str, Any]:
@@ -151,15 +185,22 @@ def render(options: configargparse.Namespace) -> str:
     tts = build_speech(Tts(cache_mb=0, **given("voices_dir")))
     services = build_services(Models(**given("avatars_dir", "device", "threads", "runtime")), tts)
     model = services.models.open(options.name)
+    if options.restore is not None:
+        model = restoring(model, options.restore)
     if options.text is None:
         said = recording(options.audio_path, options.out)
     else:
         said = speech(services.tts, options.text, options.voice, 1.0 if options.speed is None else options.speed)
+    credentials = find_credentials(options.credentials, product_version())
     out = result_path(options.out, options.overwrite)
     started = time.perf_counter()
     manifest = model.avatar.manifest
-    with closing(services.frames.generate(model, said.heard, options.start_frame)) as frames:
-        count = write_video(out, with_progress(frames, said.seconds), manifest.width, manifest.height, said.track)
+    with closing(services.frames.generate(model, said.heard, options.start_frame, said.lips)) as frames:
+        size = (manifest.width, manifest.height)
+        mark = mark_of(model.avatar.consent)
+        count = write_video(out, with_progress(frames, said.seconds), *size, said.track, mark)
+    if credentials is not None:
+        credentials.sign(out, "video/mp4")
     took_s, long_s = time.perf_counter() - started, count / FPS
     lines = [
         f"{out}",
@@ -191,8 +232,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Render one recording or text; returns the exit code: 0, 2 for bad input, 130 after Ctrl-C."""
     options = parse_options(arguments)
     from services.runtimes.memory import share_one_arena
+    from services.runtimes.threads import draw_on_one_thread
 
     share_one_arena()
+    draw_on_one_thread()
     try:
         sys.stdout.write(render(options))
     except UserError as error:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import configargparse
 
 from recipe.errors import UserError
+from recipe.files import why_not_written
+from recipe.installed import missing_packages_are_said
 from recipe.places import at_home
 
 if TYPE_CHECKING:
@@ -62,15 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = parse_options(arguments)
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
-    from data_prep.photo import Stopwatch
-    from data_prep.photo_avatar import make_photo_avatar
-
-    watch = Stopwatch()
-    watch.parts["imports"] = (time.perf_counter() - start_s, time.process_time() - start_cpu_s)
     try:
+        with missing_packages_are_said():
+            from data_prep.photo import Stopwatch
+            from data_prep.photo_avatar import make_photo_avatar
+        watch = Stopwatch()
+        watch.parts["imports"] = (time.perf_counter() - start_s, time.process_time() - start_cpu_s)
         manifest, warnings = make_photo_avatar(_request(options), watch)
     except (UserError, OSError) as error:
-        log.error("error: %s", error)
+        log.error("error: %s", why_not_written(error, options.avatars_dir))
         return 2
     if restored := manifest.metrics.get("restored"):
         log.info("the photo was %s", restored)

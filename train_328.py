@@ -1,9 +1,13 @@
-"""Train one person's nets and make the avatar: `python train_328.py --name NAME --stage syncnet|unet|package`.
+"""Train one person's nets and make the avatar: `python train_328.py --name NAME --stage film|syncnet|unet|package`.
 
-    dataset/NAME  --stage syncnet-->  checkpoint/NAME/syncnet/best.pt   SyncNet (and a scorer)
+    dataset/NAME  --stage film----->  checkpoint/NAME/film/best.pt      the shipped ears, fitted to the person
+                  --stage syncnet-->  checkpoint/NAME/syncnet/best.pt   SyncNet (and a scorer)
                                       checkpoint/NAME/lips/best.pt      the audio encoder, fitted to the lips
                   --stage unet----->  checkpoint/NAME/unet/best.pt      the generator, averaged weights
                   --stage package-->  avatars/NAME                      all that speaking needs
+
+`--stage package` takes the trained generator; with `--picture film` it takes the filmed frames instead, and needs only
+the first stage.
 
 Stop it at any point and run the same command again: it goes on where it was. Several GPUs:
 `torchrun --nproc_per_node 4 train_328.py --name NAME --stage unet`.
@@ -27,6 +31,8 @@ import configargparse
 
 from recipe.avatar_format import parse_consent, read_manifest
 from recipe.errors import ConsentFormatError, UserError
+from recipe.files import why_not_written
+from recipe.installed import missing_packages_are_said
 from recipe.interrupt import sigterm_interrupts
 from recipe.names import check_name
 from recipe.places import at_home
@@ -34,6 +40,9 @@ from training.presets import LONGEST_TEMPLATE_S, PRESETS, Preset
 from training.waiting import wait_briefly
 
 if TYPE_CHECKING:
+    import torch
+
+    from data_prep.dataset_328 import Dataset328
     from training.checked_export import CompileInt8
     from training.data import FaceData
     from training.distributed import Workers
@@ -42,13 +51,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("train_328")
 
 INTERRUPTED: Final = 130
-_TRAINS: Final = ("syncnet", "unet")
+_TRAINS: Final = ("film", "syncnet", "unet")
 # What the other stages would ignore. Environment and file may hold the options of all stages.
 _ONLY_AT: Final = {
     **dict.fromkeys(("--preset", "--device", "--seed", "--dry_run"), _TRAINS),
     **dict.fromkeys(("--start_from", "--vgg_weights"), ("unet",)),
     **dict.fromkeys(("--avatars_dir", "--consent", "--synthetic", "--licence"), ("package",)),
-    **dict.fromkeys(("--weights", "--template_s", "--no_evaluation"), ("package",)),
+    **dict.fromkeys(("--picture", "--keep_film", "--weights", "--template_s", "--no_evaluation"), ("package",)),
 }
 
 
@@ -67,7 +76,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     parser.add("--threads", type=int, default=0, help="CPU threads (0: all cores)")
     parser.add("--dataset_dir", type=Path, default=at_home("dataset"), help="default: dataset, beside this program")
     parser.add("--checkpoint_dir", type=Path, default=at_home("checkpoint"), help="default: checkpoint")
-    training = parser.add_argument_group("--stage syncnet and --stage unet")
+    training = parser.add_argument_group("--stage film, --stage syncnet and --stage unet")
     training.add("--preset", default="full", choices=sorted(PRESETS), help="how long to train")
     training.add("--device", default="auto", help="auto, cpu or cuda:N")
     training.add("--seed", type=int, default=1, help="of all randomness")
@@ -83,6 +92,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     packaging.add("--consent", default="", help='who agreed: "name, YYYY-MM-DD, scope"')
     packaging.add("--synthetic", action="store_true", help="the recording shows no real person")
     packaging.add("--licence", default="", help="what may be done with the avatar, in words")
+    packaging.add(
+        "--picture", choices=("unet", "film"), default="unet", help="who draws: a network, or the film itself"
+    )
+    packaging.add("--keep_film", action="store_true", help="a film avatar of this recording stays if it is better")
     packaging.add(
         "--weights",
         choices=("int8", "float32"),
@@ -120,8 +133,20 @@ def _problem(options: configargparse.Namespace, given: Sequence[str]) -> str | N
     for option in ("start_from", "vgg_weights"):
         path = getattr(options, option)
         if path is not None and not path.is_file():
-            return f"--{option}: there is no file {path}"
+            return f"--{option}: there is no file {path.absolute()}"
     return None
+
+
+def train_film(
+    options: configargparse.Namespace, preset: Preset, dataset: Dataset328, device: torch.device, workers: Workers
+) -> None:
+    """The shipped ears learn the person's manner."""
+    from training.film.ears import Film, fit_ears
+    from training.sound import MelSound
+
+    folder: Path = options.checkpoint_dir / options.name / "film"
+    best = fit_ears(Film.of(dataset), MelSound(dataset, device), preset.fit, options.seed, folder, workers)
+    log.info("the fitted ears find the held-out mouth opening with r = %.2f", best["held_out"]["r"])
 
 
 def train_sound(
@@ -196,6 +221,9 @@ def train(options: configargparse.Namespace) -> None:
             resolved |= {k: str(v) for k, v in vars(options).items()}
             print(json.dumps(resolved, indent=2))  # noqa: T201  the answer to --dry_run
             return
+        if options.stage == "film":
+            train_film(options, preset, dataset, device, workers)
+            return
         data, sound = FaceData.load(dataset, device), load_sound(dataset, device)
         stage = train_sound if options.stage == "syncnet" else train_picture
         stage(options, preset, data, sound, workers)
@@ -219,6 +247,8 @@ def package(options: configargparse.Namespace) -> None:
         licence=options.licence,
         weights=options.weights,
         template_s=options.template_s,
+        picture=options.picture,
+        keep_film=options.keep_film,
     )
     folder = build(asked, _int8_compiler(), None if options.no_evaluation else evaluate_avatar)
     log.info("avatar ready: %s", folder)
@@ -230,13 +260,11 @@ def package(options: configargparse.Namespace) -> None:
         )
 
 
-def _int8_compiler() -> CompileInt8 | None:
+def _int8_compiler() -> CompileInt8:
     from recipe.avatar_format import PATCH
     from services.runtimes.openvino import OpenVinoRuntime
 
     runtime = OpenVinoRuntime("int8", os.cpu_count() or 1)
-    if not runtime.computes_int8:
-        return None
 
     def compile_int8(graph: Path, bounds: Any) -> Any:
         compiled = runtime.compile(graph, bounds)
@@ -252,8 +280,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wait_briefly()
     with sigterm_interrupts():
         try:
-            import torch
-
+            with missing_packages_are_said():
+                import torch
             if options.threads > 0:
                 torch.set_num_threads(options.threads)
             (package if options.stage == "package" else train)(options)
@@ -261,7 +289,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.error("%s", str(stop) or "interrupted: run the same command again to go on")
             return INTERRUPTED
         except (UserError, ValueError, OSError) as error:
-            log.error("error: %s", error)
+            where = options.avatars_dir if options.stage == "package" else options.checkpoint_dir
+            log.error("error: %s", why_not_written(error, where))
             return 2
     return 0
 

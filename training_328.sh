@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# From a recording to an avatar: prepare, train the sync network, train the face network, package.
+# From a recording to an avatar. In minutes: prepare, fit the ears, package the film itself. Then, unless PRESET=film: train
+# the sync network, train the face network, package again; the film stays where the trained face is worse.
 # Every step picks up where it was stopped, so the same command also resumes.
 set -euo pipefail
 
@@ -12,7 +13,7 @@ usage: bash training_328.sh NAME GPU
 
 environment:
   VIDEO      path of the recording, if it is not in dataset/NAME/ yet
-  PRESET     full, cpu, quick or tiny (default: full on a GPU, quick on cpu)
+  PRESET     full, cpu, quick, tiny or film (default: full on a GPU, film on cpu)
   CONSENT    "who, YYYY-MM-DD, scope": who agreed to be shown, when, and to what; stored in the avatar
   SYNTHETIC  1 if the recording shows no real person
 
@@ -29,13 +30,14 @@ refuse() {
 [[ $# -eq 2 && -n "$1" && "$1" != -* ]] || usage
 readonly NAME=$1
 case $2 in
-    cpu) DEVICE=cpu DEFAULT_PRESET=quick ;;
+    cpu) DEVICE=cpu DEFAULT_PRESET=film ;;
     *[!0-9]* | '') usage ;;
     *) GPU=$((10#$2)) && DEVICE=cuda:$GPU DEFAULT_PRESET=full ;;
 esac
 PRESET=${PRESET:-$DEFAULT_PRESET}
-[[ $PRESET =~ ^(full|cpu|quick|tiny)$ ]] || refuse "PRESET=$PRESET is unknown; choose full, cpu, quick or tiny"
-[[ -z "${VIDEO:-}" || -f "$VIDEO" ]] || refuse "there is no file VIDEO=$VIDEO"
+[[ $PRESET =~ ^(full|cpu|quick|tiny|film)$ ]] ||
+    refuse "PRESET=$PRESET is unknown; choose full, cpu, quick, tiny or film"
+[[ -z "${VIDEO:-}" || -f "$VIDEO" ]] || refuse "there is no file VIDEO=$VIDEO (looked from $PWD)"
 RECORDING=$NAME
 [[ -z "${VIDEO:-}" ]] || RECORDING=$(realpath -- "$VIDEO")
 case ${SYNTHETIC:-0} in
@@ -94,18 +96,25 @@ stage() {
     return "$code"
 }
 
-stage "1/4 prepare the recording" "$PYTHON" -m data_prep "$RECORDING" --name "$NAME"
-stage "2/4 train the sync network" "$PYTHON" train_328.py --name "$NAME" --stage syncnet --preset "$PRESET" --device "$DEVICE"
-# What was trained until a late failure still makes an avatar; whoever stops the training wants to go on later.
-failure=0
-stage "3/4 train the face network" "$PYTHON" train_328.py --name "$NAME" --stage unet --preset "$PRESET" --device "$DEVICE" ||
-    failure=$?
-if ((failure)); then
-    ((failure < 128)) && [[ -f checkpoint/$NAME/unet/last.pt ]] || exit "$failure"
-    echo "=== training ended early (exit code $failure): packaging what there is" >&2
+LAST=6
+[[ $PRESET != film ]] || LAST=3
+stage "1/$LAST prepare the recording" "$PYTHON" -m data_prep "$RECORDING" --name "$NAME"
+stage "2/$LAST fit the ears" "$PYTHON" train_328.py --name "$NAME" --stage film --preset "${PRESET/film/quick}" --device "$DEVICE"
+stage "3/$LAST package the film" "$PYTHON" train_328.py --name "$NAME" --stage package --picture film "${ORIGIN[@]}"
+echo "=== avatars/$NAME speaks from now on"
+if [[ $PRESET != film ]]; then
+    stage "4/6 train the sync network" "$PYTHON" train_328.py --name "$NAME" --stage syncnet --preset "$PRESET" --device "$DEVICE"
+    # What was trained until a late failure still makes an avatar; whoever stops the training wants to go on later.
+    failure=0
+    stage "5/6 train the face network" "$PYTHON" train_328.py --name "$NAME" --stage unet --preset "$PRESET" --device "$DEVICE" ||
+        failure=$?
+    if ((failure)); then
+        ((failure < 128)) && [[ -f checkpoint/$NAME/unet/last.pt ]] || exit "$failure"
+        echo "=== training ended early (exit code $failure): packaging what there is" >&2
+    fi
+    stage "6/6 package the avatar" "$PYTHON" train_328.py --name "$NAME" --stage package --keep_film "${ORIGIN[@]}"
+    ((failure == 0)) || exit "$failure"
 fi
-stage "4/4 package the avatar" "$PYTHON" train_328.py --name "$NAME" --stage package "${ORIGIN[@]}"
-((failure == 0)) || exit "$failure"
 
 printf '\n=== done in %s: avatars/%s\n' "$(clock $SECONDS)" "$NAME"
 echo "make it speak: .venv/bin/python inference_328.py --name '$NAME' --audio_path SPEECH.wav"

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     from services.avatars.avatar import open_video_avatar
     from services.avatars.loaded import LoadedAvatar
     from services.runtimes.choice import choose_runtime
-    from services.runtimes.runtime import Graph
+    from services.runtimes.runtime import Graph, Trial
     from services.speech.engines import build_speech
 
     app = api.create_app()
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         def suits(self, path: Path) -> bool:
             return path.name in graphs
 
-        def load(self, path: Path) -> Graph:
+        def load(self, path: Path, trial: Trial | None = None) -> Graph:
             return graphs[path.name]
 
     LoadedAvatar(avatar, Loaded(), 1 << 20, 1 << 20)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.options import base_parser
+from benchmarks.options import base_parser, exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,10 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--starts", type=int, default=3, help="cold starts; the median counts")
     parser.add("--no_server", dest="server", action="store_false", help="leave api.py itself out")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.first_frame import run
-
-    run(options)
-    return 0
+    return exit_code("first_frame", options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.options import base_parser
+from benchmarks.options import base_parser, exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,10 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--avatars", type=int, nargs="*", default=[1, 10, 100], help="avatars on disk")
     parser.add("--opens", type=int, default=4, help="avatars that are opened in each of these folders")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.growth import run
-
-    run(options)
-    return 0
+    return exit_code("growth", options)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,6 @@ def runtimes_here() -> list[RuntimeName]:
     missing: set[RuntimeName] = {"auto"}
     missing |= set() if cuda_device_count() else GPU_RUNTIMES
     missing |= set() if openvino.computes_bf16 else {"openvino-bf16"}
-    missing |= set() if openvino.computes_int8 else {"openvino-int8"}
     return [name for name in RUNTIMES if name not in missing]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final, get_args
 
 import configargparse
 
+from recipe.errors import UserError
+from recipe.installed import missing_packages_are_said
 from recipe.places import at_home
 from services.runtimes.names import RuntimeName
 
@@ -24,6 +28,19 @@ def base_parser(description: str, runtime: bool = True) -> configargparse.ArgPar
     if runtime:
         parser.add("--runtime", default="auto", choices=RUNTIMES)
     return parser
+
+
+def exit_code(measure: str, *given: object) -> int:
+    """Measure by `benchmarks.measures.MEASURE.run(*given)`; 0, or 2 if that is not possible with what was asked for or
+    is installed, which is said without a traceback."""
+    try:
+        with missing_packages_are_said():
+            run = import_module(f"benchmarks.measures.{measure}").run
+        run(*given)
+    except (UserError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.options import base_parser
+from benchmarks.options import base_parser, exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,10 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--rounds", type=int, default=3, help="medians of so many")
     parser.add("--malloc", default="both", choices=("both", "as_is"), help="as_is: as this process was started")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.peer import run
-
-    run(options, sys.argv[1:] if arguments is None else arguments)
-    return 0
+    return exit_code("peer", options, sys.argv[1:] if arguments is None else arguments)
 
 
 if __name__ == "__main__":

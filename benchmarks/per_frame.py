@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.options import RUNTIMES, base_parser
+from benchmarks.options import RUNTIMES, base_parser, exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,10 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--rounds", type=int, default=3, help="medians of so many")
     parser.add("--runtimes", nargs="+", choices=RUNTIMES, help="by default all that this machine has")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.per_frame import run
-
-    run(options)
-    return 0
+    return exit_code("per_frame", options)
 
 
 if __name__ == "__main__":

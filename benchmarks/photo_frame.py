@@ -11,6 +11,8 @@ from pathlib import Path
 
 import configargparse
 
+from benchmarks.options import exit_code
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
@@ -24,10 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--frames", type=int, default=250)
     parser.add("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.photo_frame import run
-
-    run(options)
-    return 0
+    return exit_code("photo_frame", options)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import configargparse
 
+from benchmarks.options import exit_code
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
@@ -21,10 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--pictures", type=Path, help="write what was compared into this folder: good, bad and restored beside")
     parser.add("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.photo_restoration import run
-
-    run(options)
-    return 0
+    return exit_code("photo_restoration", options)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.options import base_parser
+from benchmarks.options import base_parser, exit_code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,10 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--streams", type=int, nargs="*", default=[1, 2, 4], help="how many are served side by side")
     parser.add("--stream_words", type=int, default=100, help="length of the text of each of these")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.service import run
-
-    run(options)
-    return 0
+    return exit_code("service", options)
 
 
 if __name__ == "__main__":

@@ -109,12 +109,10 @@ class PeakMeter:
 
     def sample(self) -> None:
         """Measure once more; a third of a second."""
-        self._fp32.append(_gemm_gflops(torch.float32))
+        self._fp32.append(gemm_gflops(torch.float32))
         if self._has_bf16:
-            self._bf16.append(_gemm_gflops(torch.bfloat16))
-        source = torch.zeros(_COPY_BYTES, dtype=torch.uint8)
-        target = torch.ones_like(source)
-        self._copy.append(_best_rate(lambda: target.copy_(source), _COPY_RUNS, 2 * _COPY_BYTES / 1e9))
+            self._bf16.append(gemm_gflops(torch.bfloat16))
+        self._copy.append(copy_gb_per_s())
 
     def peaks(self) -> Peaks:
         bf16 = _median(self._bf16) if self._bf16 else None
@@ -125,9 +123,22 @@ def _median(rates: list[Rate]) -> Rate:
     return Rate(statistics.median(rate.wall for rate in rates), statistics.median(rate.cpu for rate in rates))
 
 
-def _gemm_gflops(dtype: torch.dtype) -> Rate:
-    a, b = (torch.randn(_GEMM_SIZE, _GEMM_SIZE).to(dtype) for _ in range(2))
-    return _best_rate(lambda: torch.mm(a, b), _GEMM_RUNS, 2 * _GEMM_SIZE**3 / 1e9)
+def gemm_gflops(dtype: torch.dtype) -> Rate:
+    """A product of two square matrices on the threads that torch was told: billions of operations per second.
+
+    Args:
+        dtype: of its elements; products of int8 are summed in int32.
+    """
+    a, b = ((100 * torch.randn(_GEMM_SIZE, _GEMM_SIZE)).clamp(-127, 127).to(dtype) for _ in range(2))
+    product = torch._int_mm if dtype == torch.int8 else torch.mm
+    return _best_rate(lambda: product(a, b), _GEMM_RUNS, 2 * _GEMM_SIZE**3 / 1e9)
+
+
+def copy_gb_per_s() -> Rate:
+    """A copy that fits into no cache, bytes read and written."""
+    source = torch.zeros(_COPY_BYTES, dtype=torch.uint8)
+    target = torch.ones_like(source)
+    return _best_rate(lambda: target.copy_(source), _COPY_RUNS, 2 * _COPY_BYTES / 1e9)
 
 
 def _best_rate(work: Callable[[], object], runs: int, amount: float) -> Rate:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from services.runtimes.processor import this_processor
 
 Cell = str | float
 
@@ -42,6 +43,13 @@ class Table:
         lines.insert(1, "  ".join("-" * w for w in widths))
         return "\n".join([*(line.rstrip() for line in lines), *self.notes]) + "\n"
 
+    def markdown(self) -> str:
+        """The rows as Markdown."""
+        cells = [list(self.columns), ["---"] * len(self.columns)]
+        cells += [[f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in self.rows]
+        lines = [f"| {' | '.join(row)} |" for row in cells]
+        return "\n".join([*lines, *(f"\n{note}" for note in self.notes)]) + "\n"
+
 
 def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], out: Path | None) -> None:
     """Print one table; write it as JSON if a path is given."""
@@ -62,7 +70,7 @@ def report_all(tables: Sequence[Table], out: Path | None) -> None:
 
 
 def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
+    return f"{this_processor()}, load {os.getloadavg()[0]:.1f}"
 
 
 def _write(document: dict[str, Any], out: Path | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import configargparse
 
+from benchmarks.options import exit_code
 from recipe.places import at_home
 from training.presets import PRESETS
 
@@ -25,10 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--steps", type=int, default=6, help="measured steps per stage")
     parser.add("--json", type=Path, help="write the numbers here as well")
     options = parser.parse_args(arguments)
-    from benchmarks.measures.training_step import run
-
-    run(options)
-    return 0
+    return exit_code("training_step", options)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import configargparse
 from data_prep.errors import PreparationError
 from recipe.errors import UserError
 from recipe.files import sha256
+from recipe.installed import missing_packages_are_said
 from recipe.interrupt import sigterm_interrupts
 from recipe.places import at_home
 from recipe.recipe_328 import AUDIO_FEATURES
@@ -28,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 a mistake that the message explains, 130 interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
-    from data_prep.prepare import prepare
-    from data_prep.request import resolve
-
     try:
+        with missing_packages_are_said():
+            from data_prep.prepare import prepare
+            from data_prep.request import resolve
         with sigterm_interrupts():
             request = resolve(options.name_or_video, options.name, Path(options.dataset_dir))
             changed = prepare(request, audio_choice(options.audio_features, options.audio_model))

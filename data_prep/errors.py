@@ -18,7 +18,7 @@ A name that is not allowed, and a file without picture or sound, are errors of `
 
 from __future__ import annotations
 
-from recipe.errors import UserError
+from recipe.errors import PhotoRefusedError, UserError
 
 
 class PreparationError(UserError):
@@ -45,7 +45,7 @@ class DiskFullError(PreparationError):
     """The dataset does not fit on the disk."""
 
 
-class PhotoError(PreparationError):
+class PhotoError(PreparationError, PhotoRefusedError):
     """The picture cannot be used."""
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,8 +25,10 @@ from recipe.avatar_format import (
     seal_avatar,
 )
 from recipe.errors import BrokenAvatarError, OutputError
+from recipe.files import built_aside
 from recipe.names import check_name
 from recipe.recipe_328 import FPS, recipe
+from recipe.tombstones import check_not_revoked
 from recipe.warp.arrays import WARP_VERSION, save_arrays
 from recipe.warp.draw import WarpedFace
 from recipe.warp.motion import LOOP_S
@@ -64,15 +62,18 @@ def make_photo_avatar(request: PhotoRequest, watch: Stopwatch) -> tuple[AvatarMa
     Raises:
         BadNameError, ConsentFormatError, OutputError: before the photo is read.
         PhotoError: the photo cannot be used; nothing is written.
+        RevokedError: the person wants no avatar of this photo any more.
+        InUseError: another makes or changes an avatar of that name.
         ValueError: the size cannot be.
     """
     final = request.avatars_dir / check_name(request.name)
-    earlier = _earlier(final)
+    _earlier(final)
     if request.consent:
         parse_consent(request.consent, "")  # a slip of the pen is told before the work
     photo = prepare_photo(request.photo, request.size_px, watch, request.restore)
-    consent = _consent(request, photo.source_sha256, earlier)
-    with _built_aside(final) as folder, watch.part("writing"):
+    check_not_revoked(request.avatars_dir, photo.source_sha256)
+    with built_aside(final) as folder, watch.part("writing"):
+        consent = _consent(request, photo.source_sha256, _earlier(final))
         save_arrays(folder / PHOTO_FILE, photo.arrays)
         drawn = WarpedFace(photo.arrays).draw(np.zeros(len(MOUTH_UNITS)), np.zeros(5))
         (folder / POSTER_FILE).write_bytes(jpeg(drawn, 92))
@@ -129,26 +130,3 @@ def _facts(request: PhotoRequest, photo: PreparedPhoto, consent: Consent | None)
         "onnx_max_abs_error": {},
         "template": {"motion_seed": int(photo.source_sha256[:8], 16)},
     }
-
-
-@contextmanager
-def _built_aside(final: Path) -> Iterator[Path]:
-    """A folder that takes its place when the block ends well, and is gone when it does not."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    folder = final.with_name(f".{final.name}.{os.getpid()}.part")
-    old = final.with_name(f".{final.name}.{os.getpid()}.old")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-        if final.exists():
-            final.rename(old)
-        try:
-            folder.rename(final)
-        except OSError:
-            if old.exists():
-                old.rename(final)  # the earlier avatar is better than none
-            raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -74,7 +74,7 @@ def check_file(path: Path) -> None:
         NotAPictureError, PictureSizeError: see there.
     """
     if not path.is_file():
-        raise NotAPictureError(f"{path} is not a file: give the path of a photo")
+        raise NotAPictureError(f"{path.absolute()} is not a file: give the path of a photo")
     size = path.stat().st_size
     if size == 0:
         raise NotAPictureError(f"{path.name} is empty: copy it again from where it was taken")

@@ -21,7 +21,8 @@ from data_prep.recorded_sound import recorded_sound
 from data_prep.recording import Recording, probe
 from data_prep.request import Request, bring_in
 from data_prep.splits import make_splits
-from recipe.files import only_writer, sha256
+from recipe.files import sha256
+from recipe.locks import only_writer
 from recipe.material import check_material
 from recipe.recipe_328 import CHIN_Y, CROP_PX, SAMPLES_PER_FRAME, SUBNASALE_XY
 from recipe.voice_gate import gate

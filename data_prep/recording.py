@@ -21,7 +21,15 @@ from data_prep.errors import TooShortError, TruncatedError
 from data_prep.quality_inputs import Finding
 from recipe.deinterlace import FieldOrder
 from recipe.errors import NoAudioError
-from recipe.media import decode_pictures, decode_sound, frame_time, open_media, picture_stream, sound_stream
+from recipe.media import (
+    decode_pictures,
+    decode_sound,
+    frame_time,
+    open_media,
+    packets_of,
+    picture_stream,
+    sound_stream,
+)
 from recipe.recipe_328 import FPS
 
 MIN_DURATION_S: Final = 10.0
@@ -126,18 +134,15 @@ def _spoken(container: InputContainer, path: Path) -> AudioStream:
 def _packet_spans(container: InputContainer, picture: VideoStream, sound: AudioStream) -> _Spans:
     pictures: list[float] = []
     stops = {picture.index: 0.0, sound.index: 0.0}
-    try:
-        for packet in container.demux(picture, sound):
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is None or packet.is_discard or packet.is_corrupt:
-                continue
-            start_s = float(stamp * packet.time_base)
-            if packet.stream_index == picture.index:
-                pictures.append(start_s)
-            stop_s = start_s + float((packet.duration or 0) * packet.time_base)
-            stops[packet.stream_index] = max(stops[packet.stream_index], stop_s)
-    except av.error.FFmpegError:
-        pass  # the file was cut inside a packet; what is missing shows in the times
+    for packet in packets_of(container, picture, sound):  # what is missing shows in the times
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or packet.is_discard or packet.is_corrupt:
+            continue
+        start_s = float(stamp * packet.time_base)
+        if packet.stream_index == picture.index:
+            pictures.append(start_s)
+        stop_s = start_s + float((packet.duration or 0) * packet.time_base)
+        stops[packet.stream_index] = max(stops[packet.stream_index], stop_s)
     pictures.sort()
     picture_stop_s = stops[picture.index]
     if len(pictures) >= 2:  # some containers give no durations

@@ -57,7 +57,7 @@ def resolve(name_or_video: str, name: str | None, dataset_dir: Path) -> Request:
         return _of_file(path, name, dataset_dir)
     looks_like_path = path.suffix.lower() in VIDEO_SUFFIXES or os.sep in name_or_video
     if looks_like_path and path.suffix:
-        raise BadNameError(f"there is no file {name_or_video!r}: give the path of a recording, or a dataset's name")
+        raise BadNameError(f"there is no file '{path.absolute()}': give the path of a recording, or a dataset's name")
     check_name(name_or_video)
     if name is not None and name != name_or_video:
         raise BadNameError(f"--name {name!r} renames a recording given by its path; {name_or_video!r} is a name itself")
@@ -99,6 +99,7 @@ def bring_in(request: Request) -> list[Path]:
         log.warning("%s held another recording: it is kept as %s", request.folder.name, kept.name)
         old.replace(kept)
     with written_aside(target) as part:
+        part.unlink()
         try:
             os.link(request.recording.resolve(), part)
         except OSError:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.errors import UserError
+from recipe.installed import missing_packages_are_said
 from recipe.places import at_home
 
 
@@ -47,9 +48,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit code, 0 or 2."""
     options = parse(arguments)
-    from evaluation.run import evaluate
-
     try:
+        with missing_packages_are_said():
+            from evaluation.run import evaluate
         evaluate(options)
     except (UserError, ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from data_prep.dataset_328 import Dataset328
 from recipe.audio_window import window_pcm
 from recipe.crop import INNER
-from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME, window_samples
+from recipe.film.shape import inner_points
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, INNER_OFFSET_PX, SAMPLES_PER_FRAME, window_samples
 from recipe.voice_gate import gate
 
 MAX_FRAMES = 1000  # 40 s: more adds minutes and memory, and hardly changes a mean
@@ -41,12 +42,14 @@ class HeldOutFrames:
     """The frames of the test block that have a good face.
 
     `frames_T` are their numbers in the dataset, `segment_T` the uninterrupted stretch each belongs to.
-    `recording_gate_T` is the voice gate of the whole recording.
+    `points_TK2` are the landmarks that move a film, in px of the inner square. `recording_gate_T` is the voice gate of
+    the whole recording.
     """
 
     frames_T: NDArray[np.int64]
     segment_T: NDArray[np.int64]
     inner_THWC: NDArray[np.uint8]
+    points_TK2: NDArray[np.float32]
     sound: Sound
     recording_gate_T: NDArray[np.float32]
 
@@ -71,7 +74,8 @@ def held_out_frames(dataset: Dataset328) -> HeldOutFrames:
     gate_T = gate(dataset.audio_S)
     inner_THWC = np.ascontiguousarray(dataset.crops[good][:, INNER, INNER])
     sound = sound_at(dataset.audio_S, gate_T, good, heard_samples(dataset))
-    return HeldOutFrames(good, segment_T, inner_THWC, sound, gate_T)
+    points = inner_points(dataset.landmarks_TK2[good], dataset.affine_T23[good], INNER_OFFSET_PX)
+    return HeldOutFrames(good, segment_T, inner_THWC, points.astype(np.float32), sound, gate_T)
 
 
 def heard_samples(dataset: Dataset328) -> int:

@@ -58,7 +58,9 @@ def read_driving_set(folder: Path) -> DrivingSet:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} is no driving set ({error}); make one: python -m presenter heldout") from error
+        raise ValueError(
+            f"{folder.absolute()} is no driving set ({error}); make one: python -m presenter heldout"
+        ) from error
     absent = [field for field in _FIELDS if not isinstance(facts.get(field), str)]
     if facts.get("schema") != SCHEMA or absent:
         raise ValueError(

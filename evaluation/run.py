@@ -14,7 +14,7 @@ from evaluation.driven import Driven, evaluate_driven
 from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, reader_of
 from evaluation.held_out import evaluate_held_out, find_scorer
 from evaluation.metrics import METRICS, TAKES
-from evaluation.networks import AvatarSpeaker, Speaker
+from evaluation.networks import Speaker, speaker_of
 from evaluation.report import (
     TRUTH_METRICS,
     SetScores,
@@ -42,7 +42,7 @@ def evaluate(options: argparse.Namespace) -> None:
     scorer = find_scorer(options.checkpoint_dir / options.name)
     truth = load_truth(options.against) if options.against else None
     out = options.out or at_home("result") / "evaluation" / options.name
-    speaker = AvatarSpeaker(avatar, OnnxRuntime(options.device))
+    speaker = speaker_of(avatar, OnnxRuntime(options.device))
     evaluation = evaluate_held_out(avatar, dataset, speaker, scorer, truth)
     columns = list(TAKES)
     _print(terminal_table(table(evaluation.scores, columns, METRICS), columns))

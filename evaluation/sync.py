@@ -82,7 +82,7 @@ class OnnxSyncScorer:
     """The scoring SyncNet exported by training, from two ONNX files.
 
     Raises:
-        FileNotFoundError: names the file that is not there.
+        FileNotFoundError: names the file that is not there, from checkpoint/ on: an avatar keeps the reason.
     """
 
     VISUAL, AUDIO = "scorer_visual.onnx", "scorer_audio.onnx"
@@ -90,7 +90,8 @@ class OnnxSyncScorer:
     def __init__(self, folder: Path) -> None:
         for name in (self.VISUAL, self.AUDIO):
             if not (folder / name).is_file():
-                raise FileNotFoundError(f"no scoring network at {folder / name}; train_328.py --stage syncnet makes it")
+                place = Path("checkpoint", folder.parent.name, folder.name, name)
+                raise FileNotFoundError(f"no scoring network at {place}; train_328.py --stage syncnet makes it")
         self._visual = onnxruntime.InferenceSession(folder / self.VISUAL, providers=["CPUExecutionProvider"])
         self._audio = onnxruntime.InferenceSession(folder / self.AUDIO, providers=["CPUExecutionProvider"])
 

@@ -39,7 +39,7 @@ def draw_takes(
     sounds[DIGITAL_SILENCE] = block_module.digital_silence(count, heard)
     sounds[ROOM_TONE] = block_module.room_tone(count, heard)
     embeddings = {name: speaker.embed(sound.pcm_TS, sound.gate_T) for name, sound in sounds.items()}
-    strips = speaker.draw(test.inner_THWC, embeddings)
+    strips = speaker.draw(test, embeddings)
     strips[REAL] = np.ascontiguousarray(test.inner_THWC[:, PATCH_TOP_PX:])
     strips[CLOSED] = closed_mouth(avatar.references_3HWC[0][INNER, INNER], strips[REAL])
     return strips

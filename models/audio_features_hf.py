@@ -150,8 +150,8 @@ def load_pretrained(
         _check_folder(folder, config.kind)
     elif not allow_download:
         raise AudioModelError(
-            f"there is no directory {source!r} with a {config.kind} model; put config.json and model.safetensors of "
-            "one there (save_pretrained writes them), or allow the download explicitly"
+            f"there is no directory {str(folder.absolute())!r} with a {config.kind} model; put config.json and "
+            "model.safetensors of one there (save_pretrained writes them), or allow the download explicitly"
         )
     import transformers
 

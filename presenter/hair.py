@@ -40,10 +40,12 @@ def azimuth_elevation_deg(points: Float) -> tuple[Float, Float]:
     return np.degrees(np.arctan2(np.abs(x), z)), np.degrees(np.arcsin(y / radius))
 
 
-def hair_cover(points: Float, softness_deg: float) -> Float:
+def hair_cover(points: Float, softness_deg: float, receding_deg: float = 0.0) -> Float:
     """How much of the scalp carries hair, 0 on the face to 1; soft along the hairline, never on the ears."""
     azimuth, elevation = azimuth_elevation_deg(points)
     line = np.interp(azimuth, HAIRLINE_AZIMUTH_DEG, HAIRLINE_ELEVATION_DEG)
+    if receding_deg:  # most at the temples, not at all beside the ears
+        line = line + receding_deg * np.interp(azimuth, (0, 25, 50, 75), (0.5, 1, 0.8, 0))
     x, y, _ = np.moveaxis(points, -1, 0)
     ear = (np.abs(x) > 0.68) & (y < 6.95) & (y > 6.2)
     return np.asarray(smoothstep(-softness_deg, softness_deg, elevation - line) * (y > 5.9) * ~ear)
@@ -101,14 +103,15 @@ def _over_ear(places: Float) -> Float:
     return np.asarray(0.035 * bump(y, 6.62, 0.28) * bump(z, 0.30, 0.34) * smoothstep(0.4, 0.6, np.abs(x)))
 
 
-def _grow(roots: Float, normals: Float, random_N3: Float, skull: _Skull) -> Float:
-    """Strands (N, STEPS, 3) from their roots, following the skull at their own height."""
+def _grow(roots: Float, normals: Float, random_N3: Float, skull: _Skull, cropped: float) -> Float:
+    """Strands (N, STEPS, 3) from their roots, following the skull at their own height; cropped ones end early."""
     radius = np.linalg.norm(roots - SKULL_CENTRE, axis=1)
     cosine = (normalised(roots - SKULL_CENTRE) * normalised(KNOT - SKULL_CENTRE)).sum(1)
     length = np.clip(radius * np.arccos(np.clip(cosine, -1, 1)) * (1.08 + 0.1 * random_N3[:, 0]), 0.15, None)
+    length = length * (1 - 0.8 * cropped)
     side, step = _parting_side(roots), length / (STEPS - 1)
     top = smoothstep(6.9, 7.7, roots[:, 1])
-    height = 0.025 + 0.055 * random_N3[:, 1] + 0.02 * top * random_N3[:, 1]
+    height = (0.025 + 0.055 * random_N3[:, 1] + 0.02 * top * random_N3[:, 1]) * (1 - 0.5 * cropped)
     place, heading = roots - normals * 0.006, _direction(roots, normals, side, np.zeros(len(roots)))
     points = [place]
     for k in range(1, STEPS):
@@ -184,9 +187,10 @@ def grow_hair(person: Person, seed: int = 3, count: int = STRANDS) -> tuple[Floa
         return places, normalised(on_triangles(normals, triangles, *where))
 
     guide_roots, guide_normals = roots(GUIDES)
-    guides = _grow(guide_roots, guide_normals, rng.random((GUIDES, 3)), skull)
+    cropped = person.look.cropped
+    guides = _grow(guide_roots, guide_normals, rng.random((GUIDES, 3)), skull, cropped)
     strand_roots, strand_normals = roots(count)
-    strands = _grow(strand_roots, strand_normals, rng.random((count, 3)), skull)
+    strands = _grow(strand_roots, strand_normals, rng.random((count, 3)), skull, cropped)
     strands = _clumped(strands, strand_roots, guides, guide_roots, rng)
     _flyaways(strands, rng)
     _fine_hairs(strands, strand_roots, rng)

@@ -1,4 +1,4 @@
-"""The one person: her shape at rest, how her face moves, and how her neck and head turn."""
+"""A person: the shape at rest, how the face moves, and how neck and head turn."""
 
 from __future__ import annotations
 
@@ -10,34 +10,10 @@ import numpy as np
 
 from presenter.face_units import lower_lip_unit, read_face_units, tongue_units
 from presenter.geometry import Float, Int, affine, rotation, smoothstep
+from presenter.look import Look
+from presenter.looks import WOMAN
 from presenter.mesh import BaseMesh, Rig, read_base_mesh, read_rig, read_shape_target
 
-# How much of each MakeHuman target makes her: a mixture that is nobody.
-SHAPE = {
-    "macrodetails/caucasian-female-young": 0.55,
-    "macrodetails/asian-female-young": 0.28,
-    "macrodetails/african-female-young": 0.17,
-    "macrodetails/universal-female-young-averagemuscle-averageweight": 1.0,
-    "macrodetails/proportions/female-young-averagemuscle-averageweight-idealproportions": 0.6,
-    "mouth/mouth-lowerlip-volume-incr": 0.25,
-    "mouth/mouth-upperlip-volume-incr": 0.25,
-    "mouth/mouth-upperlip-height-incr": 0.1,
-    "mouth/mouth-lowerlip-height-incr": 0.1,
-    "mouth/mouth-angles-up": 0.3,
-    "mouth/mouth-scale-horiz-incr": 0.12,
-    "head/head-oval": 0.5,
-    "nose/nose-volume-decr": 0.15,
-    "nose/nose-width2-decr": 0.25,
-    "nose/nose-nostrils-width-decr": 0.15,
-    "eyebrows/eyebrows-trans-up": 0.1,
-    "neck/neck-scale-horiz-decr": 0.15,
-    "ears/l-ear-wing-decr": 0.7,
-    "ears/r-ear-wing-decr": 0.7,
-    "ears/l-ear-scale-decr": 0.35,
-    "ears/r-ear-scale-decr": 0.35,
-    "cheek/l-cheek-bones-incr": 0.25,
-    "cheek/r-cheek-bones-incr": 0.25,
-}
 BONES = ("neck01", "neck02", "neck03", "head")  # the torso stays
 HEAD = len(BONES)  # row of the head in skin weights and motions; 0 is the torso
 BEND = (0.22, 0.22, 0.20, 0.36)  # each bone's share of a turn of the head
@@ -72,6 +48,7 @@ class Person:
     unit_names: tuple[str, ...]
     units_UV3: Float
     landmarks: dict[str, int]
+    look: Look
 
     def part(self, name: str) -> Int:
         """The vertices of a helper part."""
@@ -113,10 +90,10 @@ class Person:
         return solution[:3], float(np.sqrt(solution[3] + (solution[:3] ** 2).sum()))
 
 
-def load_person(data: Path) -> Person:
-    """Build her from the asset files."""
+def load_person(data: Path, look: Look = WOMAN) -> Person:
+    """Build a person from the asset files."""
     mesh, rig = read_base_mesh(data), read_rig(data)
-    vertices = _shape(data, mesh, rig)
+    vertices = _shape(data, mesh, rig, look)
     joints = np.array([rig.joint(bone, mesh, vertices) for bone in BONES])
     skin = _skin_weights(mesh, rig, vertices)
     seen = (mesh.groups_Q == "body") & (vertices[mesh.quads_Q4, 1].min(1) > 3.2)
@@ -127,7 +104,7 @@ def load_person(data: Path) -> Person:
     renumber[used] = np.arange(len(used))
     rest = vertices[used]
     parts = {name: renumber[quads] for name, quads in parts.items()}
-    units = {name: unit[used] for name, unit in read_face_units(data, len(vertices)).items()}
+    units = {name: look.size * unit[used] for name, unit in read_face_units(data, len(vertices)).items()}
     units |= tongue_units(rest, np.unique(parts["tongue"]))
     landmarks = {name: int(renumber[vertex]) for name, vertex in LIP_LANDMARKS.items()}
     units["lowerLipIn"] = lower_lip_unit(rest, units["jawOpen"], rest[landmarks["lip_inner_lower"]])
@@ -143,14 +120,20 @@ def load_person(data: Path) -> Person:
         unit_names=tuple(units),
         units_UV3=np.stack(list(units.values())),
         landmarks=landmarks,
+        look=look,
     )
 
 
-def _shape(data: Path, mesh: BaseMesh, rig: Rig) -> Float:
-    """The base mesh in her shape, arms lowered, shoulders a little narrower."""
+def _shape(data: Path, mesh: BaseMesh, rig: Rig, look: Look) -> Float:
+    """The base mesh in the person's shape, arms lowered, shoulders a little narrower."""
     vertices = mesh.vertices_V3.copy()
-    for name, weight in SHAPE.items():
+    for name, weight in look.shape.items():
         vertices += weight * read_shape_target(data, name, len(vertices))
+    if look.eyes_at is not None:
+        vertices *= look.size
+        eyes = [mesh.vertices_of(HELPERS[name]) for name in ("left_eye", "right_eye")]
+        height, depth = np.mean([vertices[eye, 1:].mean(0) for eye in eyes], axis=0)
+        vertices += [0, look.eyes_at[0] - height, look.eyes_at[1] - depth]
     everything = np.maximum(rig.weight_below("", len(vertices)), 1e-6)
     for bone, angle_deg in (("clavicle", 5.5), ("shoulder01", 6.0), ("upperarm01", 20.0)):
         for side, sign in ((".L", -1), (".R", 1)):

@@ -27,14 +27,14 @@ DURATION_S = 20.0
 SILENCE_S = 1.0
 
 
-def timeline_of(name: str, seed: int) -> Timeline:
+def timeline_of(name: str, seed: int, duration_s: float = DURATION_S) -> Timeline:
     """Sound and phones of the picture that belongs to a set (without damage)."""
     made = SETS[name]
     if made.sound:
         pcm = _sound(made.sound, np.random.default_rng([seed, 3]))
         return Timeline(pcm, (Phone("pau", 0.0, DURATION_S),), "arpabet", ())
     made = SETS[CLEAN] if made.damage else made
-    return speak_text(read_sentences(TEXT), speaker(made.voice, made.rate), DURATION_S, seed, SILENCE_S)
+    return speak_text(read_sentences(TEXT), speaker(made.voice, made.rate), duration_s, seed, SILENCE_S)
 
 
 def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
@@ -58,8 +58,7 @@ def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
         recording.prepare()
         recording.render(workers=workers)
         recording.join()
-    driving = _damaged(timeline.pcm_S, made.damage, np.random.default_rng([settings.seed, 4]))
-    video.write_wav(folder / "driving.wav", driving)
+    video.write_wav(folder / "driving.wav", driving_sound(name, timeline, settings.seed))
     relative = Path("..") / made.frames_of if made.frames_of else Path()
     facts = {
         "schema": "avatar328/driving_set/1",
@@ -74,6 +73,11 @@ def make_set(name: str, folder: Path, settings: Settings, workers: int) -> Path:
     }
     (folder / "set.json").write_text(json.dumps(facts, indent=1) + "\n")
     return folder
+
+
+def driving_sound(name: str, timeline: Timeline, seed: int) -> NDArray[np.float32]:
+    """What an avatar is to hear: the set's sound with its damage, 16 kHz."""
+    return _damaged(timeline.pcm_S, SETS[name].damage, np.random.default_rng([seed, 4]))
 
 
 def _damaged(pcm_S: NDArray[np.float32], kind: str, rng: np.random.Generator) -> NDArray[np.float32]:

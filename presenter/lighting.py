@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from presenter.geometry import Float, linear_rgb, look_at, normalised, perspective
+from presenter.geometry import Float, linear_rgb, look_at, normalised, perspective, rotation
+from presenter.look import Light
 
 CAMERA = np.array([0, 6.62, 10.6])
 CAMERA_TARGET = np.array([0, 6.42, 1.0])
@@ -19,7 +20,8 @@ LAMP_TINT_43 = np.array([[1, 0.955, 0.90], [0.92, 0.96, 1], [1, 0.97, 0.93], [0.
 LAMP_POWER_4 = np.array([18.0, 8.0, 5.5, 3.2])
 AMBIENT = np.array([0.70, 0.69, 0.68]) * 0.29
 EXPOSURE = 1.30
-BACKDROP_LIGHT, BACKDROP_DARK = linear_rgb(176, 182, 184) * 0.85, linear_rgb(84, 92, 100) * 0.85
+BACKDROP_DARK = linear_rgb(84, 92, 100) * 0.85
+BACKDROP_SHADE = BACKDROP_DARK / (linear_rgb(176, 182, 184) * 0.85)  # of the woman's backdrop, from light to dark
 SHADOW_FIELD_RAD = np.radians(26)
 SHADOW_NEAR_FAR = (8.0, 26.0)
 
@@ -42,16 +44,31 @@ class Camera:
         return np.asarray((ndc * [0.5, -0.5] + 0.5) * self.size_px - 0.5)
 
 
-def lamp_colours() -> Float:
-    """Radiant colour of the four lamps (4, 3), for their distance."""
-    distance = np.linalg.norm(LAMP_POSITION_43 - LAMP_TARGET, axis=1) / 10
-    return np.asarray(LAMP_TINT_43 * (LAMP_POWER_4 / np.pi / distance**2)[:, None])
+@dataclass(frozen=True)
+class Lamps:
+    """The lamps of one presenter: places (4, 3), radiant colours (4, 3) for their distance, ambient light (3,)."""
+
+    position_43: Float
+    colour_43: Float
+    ambient_3: Float
+
+    def shadow_matrices(self) -> list[Float]:
+        """View-projection of each lamp that casts shadows."""
+        lens = perspective(1 / np.tan(SHADOW_FIELD_RAD / 2), *SHADOW_NEAR_FAR)
+        return [lens @ look_at(place, LAMP_TARGET) for place in self.position_43[:3]]
 
 
-def shadow_matrices() -> list[Float]:
-    """View-projection of each lamp that casts shadows."""
-    lens = perspective(1 / np.tan(SHADOW_FIELD_RAD / 2), *SHADOW_NEAR_FAR)
-    return [lens @ look_at(place, LAMP_TARGET) for place in LAMP_POSITION_43[:3]]
+def lamps_of(light: Light) -> Lamps:
+    """Turn, raise and tint the usual lamps; the default light leaves them as they are."""
+    position = LAMP_POSITION_43.copy()
+    if light.turn_deg:
+        position[:2] = (position[:2] - LAMP_TARGET) @ rotation(0, np.radians(light.turn_deg), 0).T + LAMP_TARGET
+    position[:2, 1] += light.raise_dm
+    warm = np.array([1 + 0.10 * light.warmth, 1.0, 1 - 0.18 * light.warmth])
+    distance = np.linalg.norm(position - LAMP_TARGET, axis=1) / 10
+    power = LAMP_POWER_4 * np.array([light.key, light.fill, 1, 1])
+    colour = LAMP_TINT_43 * (power / np.pi / distance**2)[:, None] * warm
+    return Lamps(position, colour, AMBIENT * light.ambient * warm)
 
 
 def noise_volume(cells: int = 64, seed: int = 4) -> np.ndarray:

@@ -22,6 +22,7 @@ from presenter.animation import Performance, perform
 from presenter.ground_truth import ground_truth, write_ground_truth
 from presenter.head import Person, load_person
 from presenter.lighting import Camera
+from presenter.looks import LOOKS, WOMAN
 from presenter.renderer import Renderer
 from presenter.timeline import FPS, Timeline
 
@@ -40,6 +41,7 @@ class Settings:
     size_px: int = 512
     samples: int = 4  # multi-samples of the renderer
     voice: str = "flite:slt"
+    person: str = WOMAN.name
 
 
 class Recording:
@@ -53,7 +55,7 @@ class Recording:
         self.out, self.timeline, self.settings = out, timeline, settings
         self.truth, self.wav = out.parent / truth_name, out.with_suffix(".wav")
         self.work = out.with_suffix(".work")
-        self.person = load_person(assets.data_folder())
+        self.person = load_person(assets.data_folder(), LOOKS[settings.person])
         self.performance = perform(self.person, timeline, settings.seed)
 
     def _fingerprint(self) -> str:
@@ -163,7 +165,7 @@ def _start_worker(performance: Performance, settings: Settings) -> None:
     """Runs once in each worker process; Mesa's software renderer then uses one core a process."""
     global _worker
     os.environ.setdefault("LP_NUM_THREADS", "1")
-    _worker = _Worker(load_person(assets.data_folder()), performance, settings)
+    _worker = _Worker(load_person(assets.data_folder(), LOOKS[settings.person]), performance, settings)
 
 
 def _render_in_worker(job: tuple[int, str]) -> int:

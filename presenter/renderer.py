@@ -10,32 +10,27 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from presenter import assets
-from presenter.geometry import Float, affine, linear_rgb, look_at
+from presenter.geometry import Float, affine, look_at
 from presenter.gpu import create_context, create_programs, set_uniforms
 from presenter.head import Person
 from presenter.lighting import (
-    AMBIENT,
-    BACKDROP_DARK,
-    BACKDROP_LIGHT,
+    BACKDROP_SHADE,
     CAMERA,
     EXPOSURE,
     FOCAL,
-    LAMP_POSITION_43,
     LAMP_RADIUS_4,
     SHADOW_FIELD_RAD,
     SHADOW_NEAR_FAR,
     Camera,
-    lamp_colours,
+    lamps_of,
     noise_volume,
-    shadow_matrices,
     sphere_directions,
 )
-from presenter.scene import BODY_LEVELS, Pose, Scene, neutral_pose
-from presenter.skin import LIP
+from presenter.scene import BODY_LEVELS, Pose, Scene, beard_colour, neutral_pose
 
 SHADOW_PX = 1024
-HAIR_COLOUR, BROW_COLOUR = linear_rgb(82, 56, 42), linear_rgb(96, 68, 54)
 LASH_COLOUR = np.array([0.012, 0.008, 0.006])
+IRIS = np.array([[0.026, 0.013, 0.008], [0.135, 0.066, 0.032], [0.165, 0.085, 0.040]])  # dark, bright, inner
 MOUTH_COLOUR = np.array([0.34, 0.085, 0.075])
 SUPERSAMPLING = 2
 
@@ -50,10 +45,11 @@ class Renderer:
 
     def __init__(self, person: Person, data: Path, size_px: int = 512, samples: int = 4) -> None:
         self.person, self.camera = person, Camera(size_px)
+        self._lamps = lamps_of(person.look.light)
         self._context = context = create_context()
         self.device = str(context.info["GL_RENDERER"])
         self._programs = create_programs(context)
-        self.scene = Scene(context, self._programs, person, data)
+        self.scene = Scene(context, self._programs, person, data, self._lamps)
         inner = (size_px * SUPERSAMPLING,) * 2
         self._picture = context.texture(inner, 4, dtype="f2")
         self._resolved = context.framebuffer([self._picture], context.depth_renderbuffer(inner))
@@ -78,13 +74,17 @@ class Renderer:
         self._bake_open_sky()
 
     def _constants(self) -> dict[str, object]:
+        look, iris = self.person.look, IRIS
+        if look.iris is not None:
+            iris = np.array([look.iris * 0.25, look.iris, look.iris * 0.8 + IRIS[2] * 0.5])
+        backdrop = look.backdrop * 0.85
         return {
             "view_projection": self.camera.view_projection,
             "camera": CAMERA,
-            "lamp_position": LAMP_POSITION_43,
-            "lamp_colour": lamp_colours(),
+            "lamp_position": self._lamps.position_43,
+            "lamp_colour": self._lamps.colour_43,
             "lamp_radius": LAMP_RADIUS_4,
-            "shadow_matrix": np.array(shadow_matrices()),
+            "shadow_matrix": np.array(self._lamps.shadow_matrices()),
             "shadow_map": (0, 1, 2),
             "shadow_near_far": np.array(SHADOW_NEAR_FAR),
             "shadow_focal": float(1 / np.tan(SHADOW_FIELD_RAD / 2)),
@@ -92,18 +92,24 @@ class Renderer:
             "lip_mask": 4,
             "picture": 5,
             "supersampling": SUPERSAMPLING,
-            "ambient": AMBIENT,
+            "ambient": self._lamps.ambient_3,
             "exposure": EXPOSURE,
-            "lip_colour": LIP,
+            "lip_colour": look.skin.lip,
             "mouth_colour": MOUTH_COLOUR,
-            "backdrop_light": BACKDROP_LIGHT,
-            "backdrop_dark": BACKDROP_DARK,
+            "blush": look.skin.blush,
+            "pores": float(look.pores),
+            "iris_dark": iris[0],
+            "iris_bright": iris[1],
+            "iris_inner": iris[2],
+            "backdrop_light": backdrop,
+            "backdrop_dark": backdrop * BACKDROP_SHADE,
         }
 
     def render(self, pose: Pose) -> NDArray[np.uint8]:
         """One picture, uint8 RGB (H, W, 3)."""
         self.scene.move(pose)
-        for matrix, target, place in zip(shadow_matrices(), self._shadow_targets, LAMP_POSITION_43[:3], strict=True):
+        matrices, places = self._lamps.shadow_matrices(), self._lamps.position_43[:3]
+        for matrix, target, place in zip(matrices, self._shadow_targets, places, strict=True):
             self._draw_depth(target, matrix, place)
         self._target.use()
         self._target.clear()
@@ -130,7 +136,8 @@ class Renderer:
             set_uniforms(plain, {"material": material})
             soft.mesh.draw()
         for name, mesh in self.scene.rigid.items():
-            set_uniforms(plain, {"material": int("gum" in name), "part_matrix": self.scene.matrices[name]})
+            material = 2 if name == "glasses" else int("gum" in name)
+            set_uniforms(plain, {"material": material, "part_matrix": self.scene.matrices[name]})
             mesh.draw()
         for side, mesh in self.scene.eyes.items():
             matrices = {"part_matrix": self.scene.matrices[side], "to_eye_space": self.scene.to_eye_space(side)}
@@ -139,13 +146,16 @@ class Renderer:
 
     def _draw_strands(self) -> None:
         """Hair first; brows and lashes are blended over the skin behind them, none of them hiding another."""
-        program, head = self._programs["strand"], self.scene.matrices["head"]
+        program, head, look = self._programs["strand"], self.scene.matrices["head"], self.person.look
         self._context.enable(moderngl.BLEND)
         for strands, matrix, colour, shading, width in (
-            (self.scene.hair, head, HAIR_COLOUR, 0, 1.0),
-            (self.scene.brows, np.eye(4), BROW_COLOUR, 1, 0.7),
+            (self.scene.hair, head, look.hair, 0, 1.0),
+            (self.scene.beard, np.eye(4), beard_colour(look), 1, 0.8),
+            (self.scene.brows, np.eye(4), look.brow, 1, 0.7),
             (self.scene.lashes, np.eye(4), LASH_COLOUR, 1, 0.6),
         ):
+            if strands is None:
+                continue
             set_uniforms(
                 program,
                 {
@@ -187,6 +197,8 @@ class Renderer:
         for name, part in scene.rigid.items():
             set_uniforms(mesh, {"part_matrix": scene.matrices[name]})
             part.draw_depth()
+        if scene.hair is None:
+            return
         set_uniforms(
             strand,
             {
@@ -208,8 +220,20 @@ class Renderer:
         def build() -> dict[str, np.ndarray]:
             return {"open_sky": self._open_sky(directions).astype("f4")}
 
-        modules = ("hair.py", "head.py", "geometry.py", "shirt.py", "subdivision.py", "teeth.py", "renderer.py")
-        key = assets.source_key(*modules, levels=BODY_LEVELS, directions=directions)
+        modules = (
+            "hair.py",
+            "short_hair.py",
+            "glasses.py",
+            "head.py",
+            "looks.py",
+            "portraits.py",
+            "geometry.py",
+            "shirt.py",
+            "subdivision.py",
+            "teeth.py",
+            "renderer.py",
+        )
+        key = assets.source_key(*modules, levels=BODY_LEVELS, directions=directions, look=self.person.look.name)
         share = assets.cached("open-sky", key, build)["open_sky"].astype(float)
         # Light also travels inside the skin: smooth over the mesh.
         a, b = body.triangles.ravel(), np.roll(body.triangles, 1, axis=1).ravel()

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from presenter import assets
+from presenter.beard import beard_cover, build_beard, lips_of
 from presenter.brows import build_brows
 from presenter.eyes import build_lashes, eyeball
 from presenter.geometry import (
@@ -24,19 +25,22 @@ from presenter.geometry import (
     triangles_of,
     vertex_normals,
 )
+from presenter.glasses import build_glasses
 from presenter.gpu import GpuMesh, GpuStrands, SubdividedMesh
 from presenter.hair import grow_hair, seen_from_front
 from presenter.hair_light import hair_light
 from presenter.head import HEAD, Person
-from presenter.lighting import LAMP_POSITION_43
+from presenter.lighting import Lamps
+from presenter.look import Look
 from presenter.mesh import read_mask, sample_mask
 from presenter.shirt import build_shirt, collar
+from presenter.short_hair import grow_short_hair
+from presenter.short_hair import seen_from_front as short_seen
 from presenter.skin import paint_skin
 from presenter.subdivision import subdivide
 from presenter.teeth import build_teeth
 
 TOOTH, GUM, TONGUE = linear_rgb(248, 242, 230), linear_rgb(190, 108, 104), linear_rgb(206, 116, 114)
-CLOTH = linear_rgb(46, 88, 104)
 BODY_LEVELS = 1
 
 
@@ -76,7 +80,7 @@ class Body:
             "skin",
             rest,
             triangles_of(index.reshape(fine_quads.shape)),
-            paint_skin(rest, person.eye("left")[0]),
+            _painted(rest, person, data),
             uv=uv,
             inside_mouth=(sample_mask(read_mask(data, "inside-mouth"), uv) > 0.5).astype(float),
         )
@@ -95,7 +99,14 @@ class Body:
 class Scene:
     """All drawable parts. `rigid` meshes are drawn with `part_matrix` of `matrices`."""
 
-    def __init__(self, context: moderngl.Context, programs: Mapping[str, moderngl.Program], person: Person, data: Path):
+    def __init__(
+        self,
+        context: moderngl.Context,
+        programs: Mapping[str, moderngl.Program],
+        person: Person,
+        data: Path,
+        lamps: Lamps,
+    ):
         self.person = person
         self.body = Body(context, programs, person, data)
         self.rigid: dict[str, GpuMesh] = {}
@@ -109,18 +120,26 @@ class Scene:
         self._shirt = build_shirt(person)
         tube, tube_quads = collar(self._shirt.rest_V3, self._shirt.rim)
         self.cloth = [
-            SubdividedMesh(context, programs, self._shirt.rest_V3, self._shirt.quads_Q4, CLOTH, 2),
-            SubdividedMesh(context, programs, tube, tube_quads, CLOTH, 1),
+            SubdividedMesh(context, programs, self._shirt.rest_V3, self._shirt.quads_Q4, person.look.cloth, 2),
+            SubdividedMesh(context, programs, tube, tube_quads, person.look.cloth, 1),
         ]
         ball, sphere, ball_triangles = eyeball()
         self.eyes: dict[str, GpuMesh] = {}
         for side in ("left", "right"):
             size = person.eye(side)[1] * 0.985
             self.eyes[side] = GpuMesh(context, programs, "eye", ball * size, ball_triangles, np.ones(3), rest_V3=sphere)
-        self.hair = _hair(context, programs, person)
+        self.hair = _hair(context, programs, person, lamps.position_43)
+        if person.look.glasses is not None:
+            frame, frame_quads = build_glasses(person)
+            frame_triangles = triangles_of(frame_quads)
+            self.rigid["glasses"] = GpuMesh(context, programs, "plain", frame, frame_triangles, person.look.glasses)
         self._brows, self._lashes = build_brows(person), build_lashes(person)
         self.brows = _face_hairs(context, programs, self._brows.width_N, seed=2)
         self.lashes = _face_hairs(context, programs, self._lashes.width_N, seed=6)
+        self._beard = build_beard(person, data) if person.look.beard is not None else None
+        self.beard = None
+        if self._beard is not None:
+            self.beard = _face_hairs(context, programs, self._beard.width_N, seed=8)
         self.matrices: dict[str, Float] = {}
         self.mouth_open_dm = 0.0
         self.move(neutral_pose(person))
@@ -138,6 +157,8 @@ class Scene:
         self.cloth[1].move(collar(cloth, self._shirt.rim)[0])
         self.brows.move(_to_head(self._brows.points(face), head))
         self.lashes.move(self._lashes.points(posed))
+        if self.beard is not None and self._beard is not None:
+            self.beard.move(_to_head(self._beard.points(face), head))
         lower = person.part("lower_teeth")
         jaw = head @ rigid_fit(person.rest_V3[lower], face[lower])
         self.matrices = {name: jaw if name.startswith("lower") else head for name in self.rigid} | {"head": head}
@@ -154,21 +175,42 @@ class Scene:
         return np.asarray(scale @ affine(np.eye(3), -centre) @ np.linalg.inv(self.matrices["head"]))
 
 
+def _painted(rest: Float, person: Person, data: Path) -> Float:
+    colour = paint_skin(rest, person.eye("left")[0], person.look)
+    if person.look.beard is None:
+        return colour
+    amount = (person.look.beard.tint * beard_cover(rest, person, lips_of(person, data)))[:, None]
+    return np.asarray(colour * (1 - amount) + beard_colour(person.look) * amount)
+
+
+def beard_colour(look: Look) -> Float:
+    """Linear RGB of the beard's hairs."""
+    return look.hair if look.beard_hair is None else look.beard_hair
+
+
 def _to_head(points: Float, head_44: Float) -> Float:
     return np.asarray(points @ head_44[:3, :3].T + head_44[:3, 3])
 
 
-def _hair(context: moderngl.Context, programs: Mapping[str, moderngl.Program], person: Person) -> GpuStrands:
+def _hair(
+    context: moderngl.Context, programs: Mapping[str, moderngl.Program], person: Person, lamps_43: Float
+) -> GpuStrands | None:
     """The hair and its light, from the cache when their code and shape have not changed."""
 
+    if person.look.style == "bald":
+        return None
+    short = person.look.style == "short"
+    grow, is_seen = (grow_short_hair, short_seen) if short else (grow_hair, seen_from_front)
+
     def build() -> dict[str, np.ndarray]:
-        points, widths = grow_hair(person)
-        lamps, ambient = hair_light(points, widths, LAMP_POSITION_43)
+        points, widths = grow(person)
+        lamps, ambient = hair_light(points, widths, lamps_43)
         found = {"points": points, "widths": widths, "lamps": lamps, "ambient": ambient}
-        seen = seen_from_front(points)
+        seen = is_seen(points)
         return {name: array[seen].astype("f4") for name, array in found.items()}
 
-    key = assets.source_key("hair.py", "hair_light.py", "head.py", "geometry.py", lamps=LAMP_POSITION_43.tolist())
+    modules = ("hair.py", "short_hair.py", "hair_light.py", "head.py", "looks.py", "portraits.py", "geometry.py")
+    key = assets.source_key(*modules, lamps=lamps_43.tolist(), look=person.look.name)
     stored = assets.cached("hair", key, build)
     count = len(stored["points"])
     strands = GpuStrands(

@@ -10,10 +10,12 @@ from presenter.geometry import Float, Int, bump, compact, normalised, smoothstep
 from presenter.head import Person
 
 
-def _neckline_y(points: Float) -> Float:
+def _neckline_y(points: Float, raised: float) -> Float:
     """Height of the neckline above a place of the torso: higher at the back, dipping in front."""
     x, _, z = points.T
-    return np.asarray(5.06 + 0.16 * smoothstep(0.35, -0.35, z) - 0.12 * bump(x, 0, 0.45) * smoothstep(0.2, 0.6, z))
+    return np.asarray(
+        raised + 5.06 + 0.16 * smoothstep(0.35, -0.35, z) - 0.12 * bump(x, 0, 0.45) * smoothstep(0.2, 0.6, z)
+    )
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def build_shirt(person: Person) -> Shirt:
     """Cut the shirt out of the body at rest."""
     rest, quads = person.rest_V3, person.body_quads_Q4
     normals = vertex_normals(rest, triangles_of(quads))
-    neck_y = _neckline_y(rest)
+    neck_y = _neckline_y(rest, person.look.neckline_dm)
     vertices, shirt_quads = compact(quads[(rest[quads, 1] < neck_y[quads]).any(1)])
     base = _cut_at_neckline(rest, neck_y, quads, vertices)
     thickness = 0.06 + 0.04 * smoothstep(4.7, 3.8, rest[vertices, 1])

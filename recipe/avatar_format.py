@@ -3,16 +3,19 @@
     {"schema": "avatar328/avatar", "version": 2, "kind": "photo", "name": ..., "created": ..., "recipe": {...},
      "versions": {...}, "files": {filename: sha256}, "consent": {who, date, scope, source_sha256} | null,
      "synthetic": bool, "source_sha256": ..., "licence": ..., "frames": int, "width": px, "height": px,
-     "metrics": {...}, "onnx_max_abs_error": {...}, "template": {"source_start": int, "source_stop": int}}
+     "metrics": {...}, "onnx_max_abs_error": {...}, "template": {"source_start": int, "source_stop": int},
+     "seal": sha256 of all the rest}
 
-There are two kinds: "video", trained from a recording, whose avatar.json need not say so, and "photo", warped from one
-picture. A photo avatar has other files; its `frames` are those of its idle loop, and `template` holds the loop's seed.
+There are three kinds: "video", whose picture a network draws that was trained on the person and whose avatar.json need
+not say so; "film", whose filmed frames are moved; and "photo", warped from one picture. Each has its own files. The
+`frames` of a photo avatar are those of its idle loop, and its `template` holds the loop's seed.
 
 It is written last and in one step: a folder with an avatar.json is complete.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -26,7 +29,7 @@ from recipe.files import sha256, written_aside
 from recipe.recipe_328 import RecipeMismatchError, check_recipe
 
 SCHEMA: Final = "avatar328/avatar"
-VERSION: Final = 2
+VERSION: Final = 3
 MANIFEST_FILE: Final = "avatar.json"
 FRAMES_FILE: Final = "frames.mp4"
 TRACK_FILE: Final = "track.npz"
@@ -43,11 +46,14 @@ AVATAR_FILES: Final = (
     AUDIO_ENCODER_FILE,
 )
 INT8_FILE: Final = "unet_decoder.int8.json"
+FILM_FILE: Final = "film.npz"  # the arrays of recipe.film.arrays
 PHOTO_FILE: Final = "photo.npz"  # the arrays of recipe.warp.arrays
 REPORT_FILE: Final = "report.html"  # what was found in the photo
-Kind = Literal["video", "photo"]
+Kind = Literal["video", "film", "photo"]
+ConsentState = Literal["recorded", "synthetic", "none"]  # of the person that an avatar shows
 FILES_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "video": AVATAR_FILES,
+    "film": (FRAMES_FILE, TRACK_FILE, POSTER_FILE, AUDIO_ENCODER_FILE, FILM_FILE),
     "photo": (PHOTO_FILE, POSTER_FILE, REPORT_FILE),
 }
 # Inputs and outputs of the graphs: the U-Net's encoder (target, references -> features, from fine to coarse), its
@@ -61,9 +67,17 @@ EMBEDDING: Final = "embedding_BD"
 PATCH: Final = "patch_BHWC"
 # An avatar may lack them, but one that lies there is listed and hashed. The photo avatar's ears are optional only until
 # the product ships ears that fit every face: from then on each photo avatar carries them.
-OPTIONAL_OF_KIND: Final[dict[str, tuple[str, ...]]] = {"video": (INT8_FILE,), "photo": (AUDIO_ENCODER_FILE,)}
+OPTIONAL_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
+    "video": (INT8_FILE,),
+    "film": (),
+    "photo": (AUDIO_ENCODER_FILE,),
+}
 _REPACK = "copy the avatar again from where it was made, or package it again"
 _CONSENT_PATTERN = re.compile(r"\s*(?P<who>\S.*?)\s*,\s*(?P<date>\d{4}-\d{2}-\d{2})\s*,\s*(?P<scope>\S.*?)\s*", re.S)
+_DEEPEST: Final = 6  # lists and objects in one another
+_LONGEST: Final = 1 << 20  # bytes of an avatar.json
+_MOST_FRAMES: Final = 60 * 60 * 25
+_MOST_PIXELS: Final = 8192 * 4352
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 
 
@@ -193,6 +207,34 @@ def _check_values(document: dict[str, Any], kind: Kind, where: Path) -> None:
             f"{where}: {frames} frames of {width}x{height} px; expected at least one frame of even width and height; "
             f"{_REPACK}"
         )
+    if frames > _MOST_FRAMES or width * height > _MOST_PIXELS:
+        raise BrokenAvatarError(
+            f"{where}: {frames} frames of {width}x{height} px; at most an hour of {_MOST_PIXELS} px is drawn; {_REPACK}"
+        )
+    _check_plain(document, where, _DEEPEST)
+
+
+def _check_plain(value: object, where: Path, depth: int) -> None:
+    """Whatever is in it can be written down again: by a server in its list of avatars, for example."""
+    if depth < 0:
+        raise BrokenAvatarError(f"{where} nests deeper than {_DEEPEST} levels; {_REPACK}")
+    if isinstance(value, str) and not _can_be_written(value):
+        raise BrokenAvatarError(f"{where} holds text that is no text ({value[:40]!r}); {_REPACK}")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_plain(key, where, depth)
+            _check_plain(inner, where, depth - 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_plain(inner, where, depth - 1)
+
+
+def _can_be_written(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        return False
+    return True
 
 
 def _parse_recorded_consent(value: object, where: Path) -> Consent | None:
@@ -215,12 +257,29 @@ def read_manifest(folder: Path) -> AvatarManifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+        if len(content) > _LONGEST:
+            raise ValueError(f"it has more than {_LONGEST} bytes")
+        document = json.loads(content.decode(), parse_constant=_no_number)
     except FileNotFoundError as error:
         raise BrokenAvatarError(f"{path} is missing: packaging did not finish; package the avatar again") from error
     except (OSError, ValueError, RecursionError) as error:
         raise BrokenAvatarError(f"{path} cannot be read ({error}); {_REPACK}") from error
-    return parse_manifest(document, path)
+    manifest = parse_manifest(document, path)
+    if document.get("seal") != seal_of(document):
+        raise BrokenAvatarError(f"{path} is not as it was written: its seal does not fit; {_REPACK}")
+    return manifest
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def seal_of(document: dict[str, Any]) -> str:
+    """SHA-256 of a description, its own seal left out; however it is indented."""
+    rest = {key: value for key, value in document.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_files(folder: Path, manifest: AvatarManifest) -> None:
@@ -252,6 +311,7 @@ def write_manifest(folder: Path, manifest: AvatarManifest) -> None:
     document = {"schema": SCHEMA, "version": VERSION, **asdict(manifest)}
     if manifest.kind == "video":
         del document["kind"]  # as it was written before there were two
+    document["seal"] = seal_of(document)
     path = folder / MANIFEST_FILE
     with written_aside(path) as part, part.open("w", encoding="utf-8") as file:
         json.dump(document, file, ensure_ascii=False, indent=2, allow_nan=False)

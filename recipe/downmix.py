@@ -32,7 +32,7 @@ def louder_channel(path: Path) -> int | None:
         NotAVideoError, NoAudioError: nothing to hear in this file.
     """
     power_C, power_mean, heard_s = np.zeros(0), 0.0, 0.0
-    with open_media(path) as container:
+    with open_media(path, pictures=False) as container:
         for frame in decode_sound(container, sound_stream(container, path)):
             if frame.layout.nb_channels == 1:
                 return None
@@ -61,9 +61,11 @@ def only_channel(frame: av.AudioFrame, channel: int) -> av.AudioFrame:
 
 def separate_channels(frame: av.AudioFrame) -> NDArray[np.float32]:
     """A frame of any sample format as float32 (C, S)."""
-    converter = AudioResampler(format="fltp", layout=frame.layout, rate=frame.sample_rate)
-    parts = [part.to_ndarray() for part in (*converter.resample(frame), *converter.resample(None))]
-    return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
+    # Interleaved: PyAV reads past the end of eight or more separate planes.
+    converter = AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+    parts = [part.to_ndarray().reshape(-1) for part in (*converter.resample(frame), *converter.resample(None))]
+    pcm_SC = np.concatenate(parts).reshape(-1, frame.layout.nb_channels)
+    return np.ascontiguousarray(pcm_SC.T, dtype=np.float32)
 
 
 def _only_one(power_C: NDArray[np.float64]) -> bool:

@@ -9,7 +9,9 @@
     +- InUseError            another process is writing the same folder
     +- OutputError           a result cannot go where it was asked to
     +- BrokenAvatarError     an avatar's folder does not hold what its avatar.json promises
+    +- RevokedError          the person wants no avatar any more
     +- ConsentFormatError    a consent text does not say who agreed, when, and to what
+    +- PhotoRefusedError     a picture that no avatar can be made of (data_prep.errors.PhotoError and below)
     +- PreparationError      data_prep.errors: a recording that cannot become a dataset
     +- ServiceError          services.errors: what a server or a program refuses
 
@@ -56,5 +58,13 @@ class BrokenAvatarError(UserError):
     """The avatar's folder does not hold what its avatar.json promises."""
 
 
+class RevokedError(UserError):
+    """The avatar was revoked, and may neither be made nor shown."""
+
+
 class ConsentFormatError(UserError, ValueError):
     """The consent text does not say who agreed, when, and to what."""
+
+
+class PhotoRefusedError(UserError):
+    """No avatar can be made of this picture."""

@@ -51,7 +51,9 @@ class FaceRestorer:
             RestorerError: it cannot be loaded, or has another layout.
         """
         if not path.is_file():
-            raise RestorerError(f"the restorer {path} is not a file: give the ONNX file of GFPGAN, CodeFormer or alike")
+            raise RestorerError(
+                f"the restorer {path.absolute()} is not a file: give the ONNX file of GFPGAN, CodeFormer or alike"
+            )
         import onnxruntime  # here: few ever restore
 
         options = onnxruntime.SessionOptions()

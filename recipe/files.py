@@ -1,64 +1,146 @@
-"""Files that are whole or not there at all, folders that one process writes at a time, and hashes."""
+"""Files and folders that are whole or not there at all, places for results, and hashes."""
 
 from __future__ import annotations
 
-import fcntl
+import glob
 import hashlib
 import os
-import re
-import threading
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, EEXIST, ENOSPC
 from pathlib import Path
+from typing import Final
 
-from recipe.errors import InUseError, OutputError
+from recipe.errors import OutputError
+from recipe.locks import hold, only_writer
+
+_NAMES_TRIED: Final = 10
+_STEM_CHARACTERS: Final = 50
+
+
+class PartFile:
+    """A file under another name beside its own, which it gets when it is whole.
+
+    It is locked for as long as it is written. So what nobody locks was left by a process that was killed, here or in
+    another container, and the next one that writes the same file removes it.
+    """
+
+    def __init__(self, final: Path) -> None:
+        """Make the empty file.
+
+        Args:
+            final: what it will be called; the folder is made.
+        Raises:
+            OSError: it cannot be written there, or the file system has no locks.
+        """
+        final.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_overs(final.parent, final)
+        self._final = final
+        for _ in range(_NAMES_TRIED):
+            self.path = final.with_name(f".{_shortened(final)}.{secrets.token_hex(8)}.part{final.suffix}")
+            handle = hold(self.path)
+            if handle is not None:
+                break  # else another writer took it for a left-over before it was locked, and removes it
+        if handle is None:
+            raise FileExistsError(EEXIST, os.strerror(EEXIST), str(self.path))
+        self._handle: int | None = handle
+
+    def keep(self) -> None:
+        """Give it its name, over an older file."""
+        self.path.replace(self._final)
+
+    def close(self) -> None:
+        """Remove it, if it was not kept, and end the lock; a second time does nothing."""
+        if self._handle is None:
+            return
+        try:
+            self.path.unlink(missing_ok=True)
+        finally:
+            os.close(self._handle)
+            self._handle = None
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
     """Write a file under another name beside it; it gets its own when the block ends well, and goes when it does not.
 
-    What a process that was killed left behind is removed by the next one that writes the same file.
-
     Args:
         path: the file; its folder is made.
     Yields:
-        The other name, with the same suffix; unique to this process and thread.
+        The other name, with the same suffix: an empty file that nobody else writes. See `PartFile`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
-        owner = re.fullmatch(rf"\.{re.escape(path.stem)}\.(\d+)-\d+\.part{re.escape(path.suffix)}", left_over.name)
-        if owner and not _is_running(int(owner[1])):
-            left_over.unlink(missing_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}-{threading.get_ident()}.part{path.suffix}")
+    part = PartFile(path)
     try:
-        yield part
-        part.replace(path)
+        yield part.path
+        part.keep()
     finally:
-        part.unlink(missing_ok=True)
+        part.close()
+
+
+def remove_left_overs(folder: Path, final: Path | None = None) -> None:
+    """Remove part files that nobody writes any more.
+
+    Args:
+        folder: where they lie.
+        final: only those that were to become this file.
+    """
+    begins, ends = ("*", "") if final is None else (glob.escape(_shortened(final)), glob.escape(final.suffix))
+    for left_over in folder.glob(f".{begins}.{'[0-9a-f]' * 16}.part{ends}"):
+        try:
+            handle = hold(left_over, create=False)
+        except PermissionError:
+            continue  # another user's, who will remove it
+        if handle is not None:
+            left_over.unlink(missing_ok=True)
+            os.close(handle)
 
 
 @contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Keep every other process out of a folder that is about to be written; the lock ends with the process.
+def built_aside(final: Path) -> Iterator[Path]:
+    """Build a folder under another name beside its place; it takes it, whole, when the block ends well.
+
+    An earlier folder there goes away only when the new one is complete; one that a killed process had just put out of
+    the way comes back. Nobody else builds the same one meanwhile.
 
     Args:
-        folder: it is made.
+        final: the folder; the one around it is made.
+    Yields:
+        An empty folder.
     Raises:
-        InUseError: another process writes it; the message says which.
+        InUseError: another builds or changes it; the message says who.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    folder, old = (final.with_name(f".{final.name}.{kind}") for kind in ("part", "old"))
+    with only_writer(final):
+        if old.exists() and not final.exists():
+            old.rename(final)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InUseError(
-                f"{folder} is being written by another process{_holder(handle)}: wait for it, or stop it"
-            ) from error
-        yield
-    finally:
-        os.close(handle)
+            yield folder
+            if final.exists():
+                final.rename(old)
+            try:
+                folder.rename(final)
+            except OSError:
+                if old.exists():
+                    old.rename(final)
+                raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def why_not_written(error: Exception, folder: Path) -> str:
+    """What to tell of an error of a program that writes below a folder: what a full disk means, or the error itself."""
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        return (
+            f"the disk that holds {folder} is full; what was being written was taken back. Free some space there, or "
+            "choose another folder, and run the same command again"
+        )
+    return str(error)
 
 
 def result_path(asked: Path, overwrite: bool = False) -> Path:
@@ -94,25 +176,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
-def _holder(handle: int) -> str:
-    """Number and command of the process that holds the lock, as far as Linux tells it."""
-    inode = os.fstat(handle).st_ino
-    try:
-        locks = Path("/proc/locks").read_text(encoding="ascii")
-        found = re.search(rf"FLOCK\s+\S+\s+\S+\s+(\d+)\s+\S+:{inode}\s", locks)
-        if found is None:
-            return ""
-        command = Path(f"/proc/{found[1]}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-    except OSError:
-        return ""
-    return f" ({found[1]}: {command.strip()[:120]})"
+def _shortened(final: Path) -> str:
+    """So much of the name that there is room for the rest: file systems allow 255 bytes."""
+    return final.stem[:_STEM_CHARACTERS]

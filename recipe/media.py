@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import av
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from recipe.deinterlace import FieldOrder, without_fields
@@ -23,28 +24,44 @@ _FORMATS: Final = (
     "wav,w64,aiff,au,flac,mp3,aac,ac3,eac3,ogg,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,avi,asf,mpegts,mpeg,flv,amr,caf,"
     "mxf,dv,h264,hevc,ivf,nut,rm,swf,wv,ape,tta,gif"
 )
-_MIN_RATE_HZ: Final = 4000  # telephones have 8000; at 16 kHz, a block of a few Hz would swell to gigabytes
+# Telephones have 8000 Hz, studios up to 384000; a block of a few Hz would swell to gigabytes at 16 kHz. More channels
+# than those of a cinema overflow FFmpeg's mixer.
+_RATES_HZ: Final = range(4000, 384_001)
+_MOST_CHANNELS: Final = 24
+_MOST_STREAMS: Final = 64
+_MOST_PIXELS: Final = 8192 * 4352  # a larger picture is not decoded, neither to be shown nor to find out what it is
+_NO_PICTURE: Final = 1  # pixels
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, *, pictures: bool = True) -> InputContainer:
     """Open a file of one of the formats that are read.
 
+    Args:
+        path: of the file.
+        pictures: decode none if False; opening a file decodes its cover pictures, to find out what they are.
     Raises:
         av.error.FFmpegError: it is of another format, or damaged.
     """
-    return av.open(str(path), container_options={"format_whitelist": _FORMATS}, metadata_errors="replace")
+    return av.open(
+        str(path),
+        container_options={"format_whitelist": _FORMATS, "max_streams": str(_MOST_STREAMS)},
+        options={"max_pixels": str(_MOST_PIXELS if pictures else _NO_PICTURE)},
+        metadata_errors="replace",
+    )
 
 
-def open_media(path: Path) -> InputContainer:
+def open_media(path: Path, *, pictures: bool = True) -> InputContainer:
     """Open a file that should hold picture or sound.
 
+    Args:
+        path, pictures: see `open_container`.
     Raises:
         NotAVideoError: it is no such file.
     """
     if not path.is_file():
-        raise NotAVideoError(f"{path} is not a file: give the path of a recording")
+        raise NotAVideoError(f"{path.absolute()} is not a file: give the path of a recording")
     try:
-        return open_container(path)
+        return open_container(path, pictures=pictures)
     except av.error.FFmpegError as error:
         raise NotAVideoError(
             f"{path.name} cannot be opened ({error.strerror or 'unknown format'}): it is no video or sound file, or "
@@ -73,11 +90,19 @@ def sound_stream(container: InputContainer, path: Path) -> AudioStream:
 
     Raises:
         NoAudioError: there is none.
+        NotAVideoError: it has more channels or another sample rate than any recorder's.
     """
     tracks = [stream for stream in container.streams.audio if stream.codec_context]
-    known = [stream for stream in tracks if stream.codec_context.sample_rate >= _MIN_RATE_HZ]
-    if not known:
+    if not tracks:
         raise NoAudioError(f"{path.name} has no sound track: give a recording with speech")
+    known = [stream for stream in tracks if _can_be_heard(stream.codec_context)]
+    if not known:
+        context = tracks[0].codec_context
+        raise NotAVideoError(
+            f"the sound of {path.name} has {context.sample_rate} Hz and {context.channels} channels; up to "
+            f"{_MOST_CHANNELS} channels of {_RATES_HZ.start} to {_RATES_HZ.stop - 1} Hz are read: export it anew, for "
+            "example at 48000 Hz, stereo"
+        )
     best = container.streams.best("audio")
     return best if isinstance(best, AudioStream) and best in known else known[0]
 
@@ -97,7 +122,7 @@ def decode_pictures(
 def decode_fields(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Decode in order of display, interlaced pictures as they are coded; what cannot be decoded is left out."""
     stream.thread_type = "AUTO"
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # damaged AAC comes out as several kinds
@@ -107,12 +132,34 @@ def decode_fields(container: InputContainer, stream: VideoStream) -> Iterator[av
 
 def decode_sound(container: InputContainer, stream: AudioStream) -> Iterator[av.AudioFrame]:
     """Decode in order; what cannot be decoded is left out."""
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # damaged AAC comes out as several kinds
             continue
-        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame) and frame.sample_rate >= _MIN_RATE_HZ)
+        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame) and _can_be_mixed(frame))
+
+
+def packets_of(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator[av.Packet[Stream]]:
+    """The coded packets of streams, as far as the file can be read."""
+    packets = container.demux(*streams)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, IndexError):  # cut inside a packet; of a stream that the header did not announce
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def _can_be_heard(context: AudioCodecContext) -> bool:
+    return context.sample_rate in _RATES_HZ and 1 <= context.channels <= _MOST_CHANNELS
+
+
+def _can_be_mixed(frame: av.AudioFrame) -> bool:
+    """A damaged frame may say something else than its file."""
+    return frame.sample_rate in _RATES_HZ and 1 <= frame.layout.nb_channels <= _MOST_CHANNELS
 
 
 def frame_time(frame: av.VideoFrame | av.AudioFrame) -> float:

@@ -8,7 +8,7 @@ Axes: H W C picture. Pixel centres lie at whole numbers, in the frame, the crop 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -36,6 +36,11 @@ class PastePlan:
     columns: slice
     to_patch_23: NDArray[np.float64]
     low_pass: NDArray[np.float32] | None
+
+    def within_region(self) -> PastePlan:
+        """The same plan for a picture that is the region alone."""
+        height, width = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        return replace(self, rows=slice(0, height), columns=slice(0, width))
 
 
 def plan_paste(affine_23: NDArray[np.float32], frame_height: int, frame_width: int) -> PastePlan:

@@ -102,7 +102,7 @@ def original_sound(path: Path) -> SoundTrack:
     Raises:
         NotAVideoError, NoAudioError: nothing to hear in this file.
     """
-    with open_media(path) as container:
+    with open_media(path, pictures=False) as container:
         context = sound_stream(container, path).codec_context
         channels = min(context.channels, 2)
         channel = louder_channel(path) if channels == 2 else None
@@ -115,7 +115,7 @@ def original_sound(path: Path) -> SoundTrack:
 def _original_blocks(path: Path, rate_hz: int, channels: int, channel: int | None) -> Iterator[NDArray[np.float32]]:
     resampler: AudioResampler | None = None
     form = None
-    with open_media(path) as container:
+    with open_media(path, pictures=False) as container:
         for frame in decode_sound(container, sound_stream(container, path)):
             if form != (frame.format.name, frame.layout.name, frame.sample_rate):
                 yield from _drain(resampler)
@@ -142,7 +142,7 @@ def mono_blocks(path: Path, keep_time: bool) -> Iterator[tuple[float, NDArray[np
     form: tuple[str, str, int] | None = None
     start_s = expected_s = 0.0
     channel = louder_channel(path)
-    with open_media(path) as container:
+    with open_media(path, pictures=False) as container:
         for frame in decode_sound(container, sound_stream(container, path)):
             now_s = frame_time(frame)
             if (frame.format.name, frame.layout.name, frame.sample_rate) != form:

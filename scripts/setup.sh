@@ -170,6 +170,15 @@ install_cpu_torch() {
         "${install[@]}"
 }
 
+# `python -m evaluation` and the like work from every folder: the environment knows where the code lies.
+know_this_folder() {
+    local packages
+    for packages in .venv/lib/python3*/site-packages; do
+        [[ -d $packages ]] || continue
+        [[ "$(cat "$packages/avatar328.pth" 2>/dev/null)" == "$PWD" ]] || echo "$PWD" >"$packages/avatar328.pth"
+    done
+}
+
 # --- the steps ------------------------------------------------------------------------------------
 [[ "$(uname -sm)" == "Linux x86_64" ]] ||
     fail "this is $(uname -sm); the packages that are pinned exist for Linux x86_64 only."
@@ -202,6 +211,7 @@ for extra in ${AVATAR328_EXTRAS:-}; do
 done
 
 if [[ -d .venv && -z $look_for_cpu_torch ]] && sync_packages --check --quiet 2>/dev/null; then
+    know_this_folder
     say "everything is in place"
     exit 0
 fi
@@ -221,4 +231,5 @@ if [[ -n $look_for_cpu_torch ]]; then
         sync_packages || fail "$FAILED"
     fi
 fi
+know_this_folder
 say "ready"

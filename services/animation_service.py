@@ -5,55 +5,38 @@ It decides who may speak and how many at a time, and watches what they do. `star
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import threading
 import time
-import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import BinaryIO
 
+from recipe.recipe_328 import FPS
+from services.avatars.photo_studio import AVATAR_NAME, PhotoStudio, PhotoWish
+from services.avatars.preloaded import Preloaded, PreloadedPhotos
 from services.avatars.template import turning_frames
-from services.errors import ConsentMissingError, TemplateRangeError
+from services.credentials.signing import Credentials
+from services.errors import ConsentMissingError, StoppingError, TemplateRangeError
 from services.frame_generation_service import FrameGenerationService
 from services.speech.feed import SpeechFeed
 from services.streaming.debug_recorder import DebugRecorder
 from services.streaming.events import Event
 from services.streaming.idle import IdleFrames
 from services.streaming.metrics import ServiceMetrics
-from services.streaming.pump import Pump
+from services.streaming.provenance import Asked, ProvenanceLog
+from services.streaming.pump import Pace, Pump
 from services.streaming.session import SessionRequest, SoundFeed, run_session
 from services.streaming.slots import Slots
-from services.streaming.upload import UploadFeed, kept_upload
-from services.streaming.wav import spoken_wav
-from services.types import AvatarModel, ModelProvider, TTSService
+from services.streaming.traces import Traces
+from services.streaming.upload import UploadFeed, check_upload, kept_upload
+from services.types import AudioChunk, AvatarModel, ModelProvider, TTSService
+from services.utterance import Begin, SpokenText, UploadedSound
+
+logger = logging.getLogger(__name__)
 
 Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Who speaks, and where in its template it begins."""
-
-    avatar: str
-    start_frame: int = 0
-    direction: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenText:
-    """A text that a voice speaks."""
-
-    text: str
-    voice: str | None = None  # None is the default one
-    speed: float = 1.0
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class UploadedSound:
-    """A recording that is said as it is; copied before the first event, and the copy is always removed."""
-
-    file: BinaryIO
 
 
 class AnimationService:
@@ -69,11 +52,17 @@ class AnimationService:
         metrics: ServiceMetrics,
         slots: Slots,
         idle_slots: Slots,
+        studio: PhotoStudio,
+        preloaded: PreloadedPhotos,
         *,
+        provenance: ProvenanceLog,
+        credentials: Credentials | None = None,
+        traces: Traces | None = None,
         public: bool,
         upload_s: float,
         queue_frames: int,
         stall_s: float,
+        behind_s: float,
     ) -> None:
         """Take over what it works with.
 
@@ -81,10 +70,16 @@ class AnimationService:
             models, frames, tts, idle, recorder, metrics: make, watch and count.
             slots: how many utterances at a time.
             idle_slots: how many streams of idle frames at a time.
+            studio: makes avatars of photos that come with a request.
+            preloaded: keeps them under tokens.
+            provenance: who had which avatar say what.
+            credentials: sign finished files; None leaves them unsigned.
+            traces: tell of every utterance; None tells nobody.
             public: others than this machine can reach the server.
             upload_s: longest uploaded recording.
             queue_frames: coded frames that wait for a slow client before work stops.
             stall_s: a client that takes nothing for so long is given up.
+            behind_s: so is one that falls so far behind the clock.
         """
         self._models = models
         self._frames = frames
@@ -94,9 +89,15 @@ class AnimationService:
         self._metrics = metrics
         self.slots = slots
         self._idle_slots = idle_slots
+        self._studio = studio
+        self.preloaded = preloaded
+        self.provenance = provenance
+        self._credentials, self._traces = credentials, traces
         self._public, self._upload_s = public, upload_s
         self._queue_frames, self._stall_s = queue_frames, stall_s
-        self._running: list[Pump[bytes]] = []
+        self._pace = Pace(1 / FPS, behind_s)
+        self._stopping, self._stopped = threading.Event(), threading.Event()
+        self._running: list[tuple[Pump[bytes], str]] = []  # and the avatar that speaks
         self._changing = threading.Lock()
 
     def open(self, avatar: str) -> AvatarModel:
@@ -122,6 +123,20 @@ class AnimationService:
                 f'record the consent (python -m services.avatars consent {avatar} "who, date, scope")'
             )
 
+    def check_photo(self, wish: PhotoWish) -> None:
+        """Raise what is wrong with a photo before it is looked at.
+
+        Raises:
+            ConsentMissingError: others can reach this server, and nobody's consent came with it.
+            PhotosUnavailableError, ConsentFormatError: see PhotoStudio.check.
+        """
+        self._studio.check(wish)
+        if self._public and wish.state == "none":
+            raise ConsentMissingError(
+                "this photo came without the consent of the person it shows, and this server can be reached by others; "
+                'send the field consent ("who, YYYY-MM-DD, scope"), or synthetic=true if it shows nobody'
+            )
+
     def speaker(self, voice: str | None) -> tuple[str, str]:
         """The voice and the engine that speak when this voice is asked for."""
         status = self._tts.status()
@@ -145,19 +160,32 @@ class AnimationService:
             BusyError: there is no place.
         """
         cancelled = threading.Event()  # ends also what waits for the engine
+        asked = Asked(utterance, begin.who, begin.avatar, "text" if isinstance(source, SpokenText) else "sound")
         if isinstance(source, SpokenText):
+            asked.heard.update(source.text.encode(errors="surrogatepass"))  # half pairs are not spoken
             events = self._spoken(utterance, source, begin, cancelled)
         else:
-            events = self._uploaded(utterance, source, begin)
-        self.slots.take()
+            events = self._uploaded(utterance, source, begin, cancelled, asked)
+        self.take_place()
         self._metrics.sessions.inc()
         try:
-            watched = self._metrics.watch(self._recorder.record(events), time.perf_counter())
-            pump = Pump(encode(watched), self._queue_frames, "session", self._stall_s, self._ended, cancelled.set)
+            recorded = self._recorder.record(self._until_stopped(events))
+            if self._traces is not None:
+                recorded = self._traces.watch(recorded, utterance, begin.avatar)
+            watched = self._metrics.watch(recorded, time.perf_counter(), begin.spend)
+            pump = Pump(
+                self.provenance.watch(asked, encode(watched)),
+                self._queue_frames,
+                "session",
+                self._stall_s,
+                self._pace,
+                self._ended,
+                cancelled.set,
+            )
         except BaseException:  # no thread can be started
             self._ended()
             raise
-        self._watch_over(pump)
+        self._watch_over(pump, begin.avatar)
         return pump
 
     def _spoken(
@@ -168,42 +196,133 @@ class AnimationService:
         return run_session(
             self._frames,
             self._request(
-                utterance, begin, lambda: SpeechFeed(tts.synthesize(said.text, said.voice, said.speed, cancelled))
+                utterance,
+                begin,
+                cancelled,
+                lambda: SpeechFeed(tts.synthesize(said.text, said.voice, said.speed, cancelled)),
             ),
         )
 
-    def _uploaded(self, utterance: str, sound: UploadedSound, begin: Begin) -> Generator[Event, None, None]:
+    def _uploaded(
+        self, utterance: str, sound: UploadedSound, begin: Begin, cancelled: threading.Event, asked: Asked
+    ) -> Generator[Event, None, None]:
         with kept_upload(sound.file) as path:
-            request = self._request(utterance, begin, lambda: UploadFeed(path, self._upload_s))
+            with path.open("rb") as copy:
+                hashlib.file_digest(copy, lambda: asked.heard)
+            check_upload(path, self._upload_s)  # before a photo is worked on for it
+            request = self._request(utterance, begin, cancelled, lambda: UploadFeed(path, self._upload_s))
             with closing(run_session(self._frames, request)) as events:
                 yield from events
 
-    def _request(self, utterance: str, begin: Begin, sound: Callable[[], SoundFeed]) -> SessionRequest:
-        return SessionRequest(utterance, lambda: self.open(begin.avatar), sound, begin.start_frame, begin.direction)
+    def _request(
+        self, utterance: str, begin: Begin, cancelled: threading.Event, sound: Callable[[], SoundFeed]
+    ) -> SessionRequest:
+        def opened() -> AvatarModel:
+            return self.open(begin.avatar) if begin.unlisted is None else begin.unlisted(cancelled)
 
-    def speech(self, said: SpokenText) -> Pump[bytes]:
-        """A text as a WAV file, in one piece, made in a thread; it takes a place until the voice has stopped.
+        return SessionRequest(utterance, opened, sound, begin.start_frame, begin.direction, begin.in_time)
 
+    def of_photo(self, photo: BinaryIO, wish: PhotoWish) -> Begin:
+        """An avatar that is made of a photo when it begins to speak, and is nowhere afterwards.
+
+        Raises:
+            ConsentMissingError, PhotosUnavailableError, ConsentFormatError: see `check_photo`.
+        """
+        self.check_photo(wish)
+        return Begin(AVATAR_NAME, unlisted=lambda cancelled: self._studio.make(photo, wish, cancelled))
+
+    def of_kept(self, kept: Preloaded) -> Begin:
+        """An avatar that was preloaded; it may be dropped meanwhile."""
+        return Begin(AVATAR_NAME, unlisted=lambda _: kept.model)
+
+    def preload(self, photo: BinaryIO, wish: PhotoWish) -> Pump[bytes]:
+        """Make an avatar of a photo in a thread and keep it; the one item is its token. It takes a place meanwhile.
+
+        Raises:
+            ConsentMissingError, PhotosUnavailableError, ConsentFormatError: see `check_photo`.
+            BusyError: there is no place.
+        """
+        self.check_photo(wish)
+        cancelled = threading.Event()
+
+        def tokens() -> Generator[bytes, None, None]:
+            model = self._studio.make(photo, wish, cancelled)
+            if not cancelled.is_set():
+                yield self.preloaded.keep(model).token.encode()
+
+        return self._in_one_piece(tokens(), "preload", cancelled)
+
+    def speech(
+        self, said: SpokenText, encode: Callable[[Generator[AudioChunk, None, None]], Generator[bytes, None, None]]
+    ) -> Pump[bytes]:
+        """A text as sound alone, made in a thread; it takes a place until the voice has stopped.
+
+        Args:
+            said: the text.
+            encode: chunks of speech to the bytes of a file.
         Raises:
             TextRejectedError, VoiceNotFoundError: see services.types.TTSService.
             BusyError: there is no place.
         """
         self._tts.check(said.text, said.voice, said.speed)
-        self.slots.take()
+        cancelled = threading.Event()
+        file = encode(self._tts.synthesize(said.text, said.voice, said.speed, cancelled))
+        return self._in_one_piece(file, "speech file", cancelled)
+
+    @property
+    def signs_files(self) -> bool:
+        """Whether finished files carry Content Credentials."""
+        return self._credentials is not None
+
+    def finished_file(
+        self, pieces: Generator[bytes, None, None], media_type: str, name: str
+    ) -> Generator[bytes, None, None]:
+        """A file that is not played before it is whole: signed, where that was set up."""
+        return pieces if self._credentials is None else self._credentials.signed(pieces, media_type, name)
+
+    def recode(self, pieces: Generator[bytes, None, None]) -> Pump[bytes]:
+        """Set going in a thread what codes pictures that are there already; it takes a place until it has ended.
+
+        Raises:
+            BusyError: there is no place.
+        """
+        return self._in_place(
+            lambda give_back: Pump(pieces, self._queue_frames, "recode", self._stall_s, on_end=give_back)
+        )
+
+    def _in_one_piece(self, pieces: Generator[bytes, None, None], name: str, cancelled: threading.Event) -> Pump[bytes]:
+        return self._in_place(lambda give_back: Pump(pieces, 1, name, on_end=give_back, on_close=cancelled.set))
+
+    def _in_place(self, start: Callable[[Callable[[], None]], Pump[bytes]]) -> Pump[bytes]:
+        self.take_place()
         try:
-            cancelled = threading.Event()
-            wav = spoken_wav(self._tts.synthesize(said.text, said.voice, said.speed, cancelled))
-            pump = Pump(wav, 1, "speech file", None, self.slots.give_back, cancelled.set)
+            pump = start(self.slots.give_back)
         except BaseException:  # no thread can be started
             self.slots.give_back()
             raise
         self._watch_over(pump)
         return pump
 
-    def _watch_over(self, pump: Pump[bytes]) -> None:
-        """It is closed with the service."""
+    def _watch_over(self, pump: Pump[bytes], avatar: str = "") -> None:
+        """It is closed with the service, or when its avatar is revoked."""
         with self._changing:
-            self._running = [*(other for other in self._running if not other.ended), pump]
+            self._running = [*(running for running in self._running if not running[0].ended), (pump, avatar)]
+
+    def forget(self, recordings: Collection[str]) -> None:
+        """Avatars of these recordings or photos (SHA-256) were revoked: they leave memory, and stop speaking.
+
+        What they were saying is cut: it ends without its last line.
+        """
+        self.preloaded.forget(recordings)
+        names = self._models.forget(recordings)
+        if not names:
+            return
+        self._idle.forget()
+        with self._changing:
+            speaking = [pump for pump, avatar in self._running if avatar in names]
+        for pump in speaking:
+            pump.close()
+        logger.info("revoked, and dropped: %s", ", ".join(names))
 
     def _ended(self) -> None:
         self._metrics.sessions.dec()
@@ -238,22 +357,41 @@ class AnimationService:
         self._idle_slots.take()
         try:
             pieces = encode(self._idle.jpegs(model, indices))
-            return Pump(pieces, self._queue_frames, "idle", self._stall_s, self._idle_slots.give_back)
+            return Pump(pieces, self._queue_frames, "idle", self._stall_s, on_end=self._idle_slots.give_back)
         except BaseException:  # no thread can be started
             self._idle_slots.give_back()
             raise
 
+    def stop(self, within_s: float) -> None:
+        """Take nothing new; what is being made may end by itself within so many seconds, then it ends with a word."""
+        self._stopping.set()
+        timer = threading.Timer(within_s, self._stopped.set)
+        timer.daemon = True
+        timer.start()
+
+    def _until_stopped(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
+        with closing(events):
+            for event in events:
+                if self._stopped.is_set():
+                    raise StoppingError("this server is stopping; ask again in a moment")
+                yield event
+
+    def take_place(self) -> None:
+        """Take a place, unless the server is being stopped.
+
+        Raises:
+            StoppingError, BusyError: there is none for anything new.
+        """
+        if self._stopping.is_set():
+            raise StoppingError("this server is stopping and takes nothing new; ask again in a moment")
+        self.slots.take()
+
     def close(self, wait_s: float) -> None:
         """Cancel everything that is being made, and wait for its end."""
         with self._changing:
-            running = list(self._running)
+            running = [pump for pump, _ in self._running]
         for pump in running:
             pump.close()
         until = time.monotonic() + wait_s
         for pump in running:
             pump.close(wait_s=max(until - time.monotonic(), 0.01))
-
-
-def new_utterance() -> str:
-    """A name for an utterance, also of its directory in debug mode."""
-    return f"u-{uuid.uuid4().hex[:16]}"

@@ -6,9 +6,10 @@ Axes: B batch, S audio samples (16 kHz), D embedding, H W C picture (RGB, uint8)
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,23 @@ from numpy.typing import NDArray
 from recipe.articulation.visemes import Phone
 from recipe.recipe_328 import FPS
 from services.avatars.avatar import Avatar, PhotoAvatar
+
+# Of every row the mouth units (U,) that what is said asks for, or None where only its sound is known; empty: nowhere.
+ToldLips = Sequence[NDArray[np.float32] | None]
+
+
+class Place(NamedTuple):
+    """Where a patch lies in its frame, px."""
+
+    left: int
+    top: int
+
+
+class Patch(NamedTuple):
+    """The part of a finished frame that depends on the sound; all else is as in every drawing of this frame."""
+
+    place: Place
+    picture_HWC: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,6 +48,9 @@ class VideoFrame:
     pcm_S: NDArray[np.float32]
     template_index: int
     gate: float
+    direction: int = 1  # in which the walk through the template leaves this frame
+    place: Place | None = None  # of a picture that is a patch: over the rest of the template frame
+    held: bool = False  # shows the mouth of the frame before it: services/mouth_rate.py
 
     @property
     def pts_s(self) -> float:
@@ -55,14 +76,33 @@ class AvatarModel(Protocol):
         """How many frames to compute in an utterance's first call; it doubles with every call, up to `batch_frames`."""
 
     @property
+    def keeps_template(self) -> bool:
+        """Whether a template frame that was drawn once is cheaper for as long as the avatar is loaded."""
+
+    @property
     def provider(self) -> str:
         """What the networks run on, as the runtime names it."""
 
-    def encode_audio(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Audio windows (B, S) and their gates -> embeddings (B, D)."""
+    def encode_audio(
+        self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32], lips: ToldLips = ()
+    ) -> NDArray[np.float32]:
+        """Audio windows (B, S) and their gates -> embeddings (B, D).
 
-    def draw(self, indices: Sequence[int], embedding_BD: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
-        """Finished pictures (H, W, 3), RGB: the avatar in its state `indices[b]`, with the lips that `b` heard."""
+        Where it is known what is said, `lips` has the mouth units of each row; a kind that listens only leaves them.
+        """
+
+    def draw(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool] = ()
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Finished pictures (H, W, 3), RGB: the avatar in its state `indices[b]`, with the lips that `b` heard.
+
+        Rows that are `held` show the mouth that was drawn for the row before them, which saves most of their work.
+        """
+
+    def draw_patches(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool] = ()
+    ) -> Iterator[Patch]:
+        """Of what `draw` gives, the rectangle that the sound changes, without the work for the rest of the picture."""
 
 
 class ModelProvider(Protocol):
@@ -70,6 +110,45 @@ class ModelProvider(Protocol):
 
     def open(self, name: str) -> AvatarModel:
         """Load an avatar, or return it if it is loaded already."""
+
+    def open_unlisted(self, avatars_dir: Path, name: str) -> PhotoModel:
+        """Load a photo avatar that lies elsewhere; it is not remembered, and its folder may go afterwards."""
+
+    def forget(self, recordings: Collection[str]) -> list[str]:
+        """Forget the loaded avatars of these recordings (SHA-256); returns their names."""
+
+
+class PhotoModel(AvatarModel, Protocol):
+    """A photo avatar that is loaded."""
+
+    @property
+    def memory_bytes(self) -> int: ...
+
+
+class PhotoMaker(Protocol):
+    """Makes avatars of photos. It is preparation's work, so whoever starts the server hands it in."""
+
+    @property
+    def has_restorer(self) -> bool:
+        """Whether a network that restores faces is set up."""
+
+    def __call__(
+        self, photo: Path, avatars_dir: Path, name: str, *, consent: str, synthetic: bool, restore: str
+    ) -> None:
+        """Make avatars_dir/name.
+
+        Args:
+            photo: a picture, or a short video whose best frame is taken.
+            avatars_dir: where the avatar will lie.
+            name: of the avatar.
+            consent: "who, YYYY-MM-DD, scope", or empty.
+            synthetic: it shows no real person.
+            restore: "auto", "off" or "network".
+        Raises:
+            PhotoRefusedError: no avatar can be made of it; the message says why.
+            ConsentFormatError: the consent is not of that form.
+            RestorerError: the network that restores faces failed.
+        """
 
 
 @dataclass(frozen=True, eq=False, slots=True)

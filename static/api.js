@@ -1,14 +1,16 @@
 // Requests and what can go wrong with them, in words for the person in front of the page.
 
 export class Problem extends Error {
-  /** @param {{title: string, detail?: string, status?: number, retryAfter_s?: number, errors?: object[]}} facts */
-  constructor({ title, detail = "", status = 0, retryAfter_s = 0, errors = [] }) {
+  /** @param {{title: string, detail?: string, status?: number, retryAfter_s?: number, errors?: object[],
+   *   voices?: string[]}} facts */
+  constructor({ title, detail = "", status = 0, retryAfter_s = 0, errors = [], voices = [] }) {
     super(detail || title);
     this.title = title;
     this.detail = detail;
     this.status = status;
     this.retryAfter_s = retryAfter_s;
     this.errors = Array.isArray(errors) ? errors : [];
+    this.voices = Array.isArray(voices) ? voices : []; // that could say it
   }
 }
 
@@ -29,6 +31,7 @@ export async function problemOf(response) {
     status: response.status,
     retryAfter_s: until_s > 0 ? until_s : 0,
     errors: told.errors,
+    voices: told.voices,
   });
 }
 
@@ -39,6 +42,7 @@ export function problemOfRecord(record) {
     title: told.title || "The avatar could not go on",
     detail: told.detail || "The server gave no reason.",
     status: told.status ?? 500,
+    voices: told.voices,
   });
 }
 
@@ -67,8 +71,8 @@ export async function request(url, init = {}) {
   return response;
 }
 
-export async function getJson(url) {
-  return (await request(url, { headers: { Accept: "application/json" } })).json();
+export async function getJson(url, signal) {
+  return (await request(url, { headers: { Accept: "application/json" }, signal })).json();
 }
 
 export async function postJson(url, value) {

@@ -1,31 +1,46 @@
 // The page: what can be done on it. Drawing and sound are the player's.
 
-import { countCharacters, loadCatalogue } from "./catalogue.js";
+import { connection, countCharacters, tellFailure } from "./catalogue.js";
+import { startCode } from "./code.js";
+import { startCreation } from "./create.js";
 import { startDebugPanel } from "./debug.js";
+import { EXAMPLES, introduction } from "./examples.js";
+import { chooseLanguage, language, LANGUAGES, t, translate } from "./i18n.js";
 import { showNotice } from "./notice.js";
-import { element, player } from "./page.js";
+import { element, page, player } from "./page.js";
+import { recall, remember } from "./page_state.js";
 import { followPlayer } from "./screen.js";
 import { speakFile, speakText } from "./speech.js";
+import { startTakes } from "./takes.js";
+import { showTake, startTransport } from "./transport.js";
+import { proposeVoice, startVoices, takeProposal } from "./voices.js";
+import { titleOf } from "./words.js";
 
-const EXAMPLES = {
-  Greeting: "Hello! I am an avatar, and nobody ever filmed me saying this sentence.",
-  "Lip test": "Peter Piper picked a peck of pickled peppers, while Betty bought a bit of better butter.",
-  Numbers: "On 3 March 2026, revenue rose 12.5% to $3.4 million. That is 42 more orders a day.",
-  "A pause": "Take a slow breath in. And out again. Now, let us begin.",
-};
+translate(document);
+for (const [code, name] of Object.entries(LANGUAGES)) element("language").append(new Option(name, code, false, code === language));
+element("language").addEventListener("change", ({ target }) => chooseLanguage(target.value));
 
 // --- text -------------------------------------------------------------------------------------------
 
+function speak(text) {
+  element("text").value = text;
+  textChanged();
+  takeProposal();
+  speakText();
+}
+
 for (const [name, phrase] of Object.entries(EXAMPLES)) {
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: name, title: phrase });
-  button.addEventListener("click", () => {
-    element("text").value = phrase;
-    countCharacters();
-    element("text").focus();
-  });
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: t(name), title: t(phrase) });
+  button.addEventListener("click", () => speak(t(phrase)));
   element("examples").append(button);
 }
-element("text").addEventListener("input", countCharacters);
+element("meet").addEventListener("click", () => page.avatar && speak(introduction(titleOf(page.avatar.name))));
+function textChanged() {
+  countCharacters();
+  proposeVoice();
+}
+element("text").addEventListener("input", textChanged);
+element("text").addEventListener("change", ({ target }) => remember({ text: target.value.trim() }, { share: false }));
 element("form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (!player.busy) speakText();
@@ -33,6 +48,7 @@ element("form").addEventListener("submit", (event) => {
 element("stop").addEventListener("click", () => player.stop());
 element("unmute").addEventListener("click", () => player.unlock());
 document.addEventListener("keydown", (event) => {
+  if (event.target.closest?.("dialog")) return;
   if (event.key === "Escape") player.stop();
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) {
     event.preventDefault();
@@ -40,18 +56,21 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-element("speed").addEventListener("input", ({ target }) => {
-  const times = Number(target.value).toFixed(1);
+function showSpeed() {
+  const times = Number(element("speed").value).toFixed(1);
   element("speed-value").textContent = `${times}×`;
-  target.setAttribute("aria-valuetext", `${times} times`);
-});
+  element("speed").setAttribute("aria-valuetext", t("{times} times", { times }));
+}
+element("speed").addEventListener("input", showSpeed);
+element("speed").addEventListener("change", ({ target }) => remember({ speed: target.value }, { share: false }));
 
 // --- recordings -------------------------------------------------------------------------------------
 
 function takeFiles(files) {
   if (files.length === 1) speakFile(files[0]);
   else if (files.length > 1) {
-    showNotice({ title: "One recording at a time", detail: `${files.length} files were dropped; drop a single one.` }, { level: "note" });
+    const detail = t("{count} files were dropped; drop a single one.", { count: files.length });
+    showNotice({ title: t("One recording at a time"), detail }, { level: "note" });
   }
 }
 
@@ -83,7 +102,32 @@ const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const respectMotion = () => (player.still = reducedMotion.matches);
 reducedMotion.addEventListener("change", respectMotion);
 respectMotion();
+const last = recall();
+element("text").value = last.text ?? "";
+if (last.speed) element("speed").value = last.speed;
+showSpeed();
 followPlayer();
+player.addEventListener("failed", ({ detail }) => {
+  const mayPass = detail.status === 0 || detail.status >= 429; // asking again changes nothing about a wrong request
+  tellFailure(detail, mayPass ? page.said.again : null);
+});
+startTransport();
+startVoices();
+startCode();
+startCreation();
+element("talk-open").addEventListener("click", async () => {
+  player.unlock();
+  (await import("./talk.js")).openTalk();
+});
+page.takes = startTakes({
+  onchoose: (take) => {
+    element("meet").hidden = true;
+    player.unlock();
+    showTake(take);
+    player.replay(take);
+  },
+  onremove: (id) => player.take?.id === id && player.stop(),
+});
 countCharacters();
 startDebugPanel(player);
-loadCatalogue();
+connection.check();

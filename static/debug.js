@@ -1,4 +1,4 @@
-// "Debug Controls": what the server saves, and the player's numbers while they change.
+// "Details": what the server saves, and the player's numbers while they change.
 
 import { asProblem, getJson, postJson } from "./api.js";
 

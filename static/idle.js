@@ -42,6 +42,15 @@ export class IdleFrames {
     return this._jpeg.has(index);
   }
 
+  /** The loaded frame that is closest to another one, or null. */
+  nearest(index) {
+    let best = null;
+    for (const known of this._jpeg.keys()) {
+      if (best === null || Math.abs(known - index) < Math.abs(best - index)) best = known;
+    }
+    return best;
+  }
+
   get loaded() {
     return this._jpeg.size;
   }
@@ -50,7 +59,8 @@ export class IdleFrames {
   anchor(index) {
     this._anchor = index;
     this._near = index;
-    for (const known of this._jpeg.keys()) {
+    const may = this.has(index); // else what is far away is all there is
+    for (const known of may ? this._jpeg.keys() : []) {
       if (Math.abs(known - index) > REACH_FRAMES + PIECE_FRAMES) this._jpeg.delete(known);
     }
     this._wakeUp();

@@ -6,6 +6,7 @@ const FADE_FRAMES = 4;
 const LEAD_FIRST_FRAMES = 6; // how far ahead of the idle picture an utterance begins...
 const LEAD_FRAMES = [3, 40]; // ...later as far as the picture walks while the answer is made
 const LEAD_SHARE = 0.8; // of that: rather hold the picture a little than the speech
+const MISSED_MS = 400; // then another closed mouth is shown than the one that belongs here
 
 export class IdleWalk {
   constructor() {
@@ -17,6 +18,7 @@ export class IdleWalk {
     this._fade = 0; // pictures that are still mixed with the one before
     this._due_ms = 0;
     this._lead = LEAD_FIRST_FRAMES;
+    this._missed_ms = null; // since when the frame after speech is not here
   }
 
   /** Walk through another avatar. */
@@ -41,6 +43,16 @@ export class IdleWalk {
   learn(waited_frames) {
     const lead = Math.round((this._lead + LEAD_SHARE * waited_frames) / 2);
     this._lead = Math.max(LEAD_FRAMES[0], Math.min(LEAD_FRAMES[1], lead));
+  }
+
+  /** Is there a closed mouth to show? */
+  get ready() {
+    return (this.frames?.loaded ?? 0) > 0;
+  }
+
+  /** Speech begins later than was thought: walk on, and let it begin anywhere. */
+  release() {
+    this._target = null;
   }
 
   get arrived() {
@@ -72,7 +84,11 @@ export class IdleWalk {
     if (!frames?.header || now_ms < this._due_ms) return null;
     const next = this._following();
     const bitmap = frames.picture(next.index, next.direction);
-    if (!bitmap) return null; // not here or not decoded yet: the last picture stays
+    if (!bitmap) {
+      if (this._next && !frames.has(next.index)) this._closeMouth(now_ms);
+      return null; // not here or not decoded yet: the last picture stays
+    }
+    this._missed_ms = null;
     const frame_ms = 1000 / frames.header.fps;
     this._due_ms = Math.max(now_ms - frame_ms, this._due_ms) + (hurried ? frame_ms / 2 : frame_ms);
     if (next.index === this.at?.index && !this._next && this._fade === 0) return null;
@@ -81,6 +97,14 @@ export class IdleWalk {
     this.at = next;
     this._next = null;
     return step;
+  }
+
+  /** The frame after speech does not come (the server may be gone): the nearest that is here has a closed mouth too. */
+  _closeMouth(now_ms) {
+    this._missed_ms ??= now_ms;
+    if (now_ms - this._missed_ms < MISSED_MS) return;
+    const near = this.frames.nearest(this._next.index);
+    if (near !== null) this._next = { index: near, direction: this._next.direction };
   }
 
   _following() {

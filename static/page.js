@@ -10,7 +10,12 @@ export const FPS = 25;
 
 export const page = {
   avatar: null, // the chosen one, as /avatars tells it
+  avatars: [],
+  voices: [],
+  voice: "", // name of the chosen one
   textLimit: 5000,
+  uploadMb: 64,
+  uploadS: 600,
   said: null, // what was asked for last
 };
 

@@ -1,24 +1,20 @@
-// Draws the avatar: its idle walk, and what it says. While it speaks, the sound is the only clock.
+// Draws the avatar: its idle walk, and what it says. Whatever speaks (live.js, replay.js), its sound is the only clock.
 //
-//   idle -> waiting -> speaking <-> starved -> idle        (blocked: the browser wants a click before it plays sound)
+//   idle -> waiting -> (filling) -> speaking <-> starved -> idle       idle -> replaying <-> paused -> idle
 //
-// Frame n is drawn when n / fps seconds have been heard. When the stream runs dry, sound and picture stop together.
+// Frame n is drawn when n / fps seconds have been heard. When a stream runs dry, sound and picture stop together.
 
 import { asProblem } from "./api.js";
 import { AudioOutput } from "./audio_output.js";
 import { IdleWalk } from "./idle_walk.js";
+import { Live } from "./live.js";
 import { Picture } from "./picture.js";
+import { Replay } from "./replay.js";
 import { ShownLog } from "./shown_log.js";
-import { SpeechSound } from "./sound.js";
-import { Utterance } from "./utterance.js";
 
-const START_S = 0.24; // buffered before the first sound...
-const REBUFFER_S = 0.3; // ...and after the first starvation; more after each further one, up to...
-const REBUFFER_MOST_S = 1.8;
-const STARVED_BELOW_S = 0.05;
-const ARRIVE_MS = 800; // the walk to the first frame may not hold the speech up longer
 const REST_MS = 500; // then the audio device may sleep
 const PUMP_MS = 30; // hidden pages draw nothing, but the sound goes on
+const NO_NUMBERS = { underruns: 0, first_frame_ms: null, header_ms: null, ready_ms: null };
 
 export class Player extends EventTarget {
   /** @param {HTMLCanvasElement} canvas */
@@ -26,13 +22,13 @@ export class Player extends EventTarget {
     super();
     this.state = "idle";
     this.audio = new AudioOutput();
-    this.sound = null; // of the utterance, or the last one
+    this.speed = 1; // of replays
     this._picture = new Picture(canvas);
     this._walk = new IdleWalk();
-    this._utterance = null;
+    this._act = null; // a Live or a Replay
+    this._last = null; // the last one, for its numbers
     this._direction = 1; // in which speech walks the template
     this._log = new ShownLog();
-    this._reset();
     this._repaint = this._repaint.bind(this);
     requestAnimationFrame(this._repaint);
     setInterval(() => this._pump(), PUMP_MS);
@@ -49,8 +45,23 @@ export class Player extends EventTarget {
     this._walk.still = still;
   }
 
+  /** Something is being made. */
   get busy() {
-    return this._utterance !== null;
+    return this._act instanceof Live;
+  }
+
+  /** The take that is on stage. */
+  get take() {
+    return this._act?.take ?? null;
+  }
+
+  get paused() {
+    return this._act?.paused ?? false;
+  }
+
+  /** The sound of the last utterance. */
+  get sound() {
+    return this._last?.sound ?? null;
   }
 
   /** Inside a click or key handler: what comes may be heard. */
@@ -59,144 +70,134 @@ export class Player extends EventTarget {
   }
 
   /**
-   * Speak what a request answers.
+   * Speak what a request answers; it becomes the take.
+   * @param {Take} take an empty one
    * @param {function({start_frame: number, direction: number}, AbortSignal): Promise<Response>} open
+   * @param {number} expected_s how long it will be, a guess; 0: nobody knows
    * @returns {Promise<"end" | "stopped" | "failed">}
    */
-  say(open) {
+  say(take, open, expected_s = 0) {
     this.stop();
     const start = this._walk.aim();
-    const utterance = new Utterance({
-      onheader: (header) => this._begin(utterance, header),
-      onsound: (index, pcm) => this._hear(utterance, index, pcm),
+    const live = new Live(take, {
+      audio: this.audio,
+      walk: this._walk,
+      expected_s,
+      onstate: (state) => this._act === live && this._become(state),
+      onwait: (wait_s) => this._emit("wait", wait_s),
+      onlevel: (index, level) => this._emit("level", { index, level }),
     });
-    this._reset();
-    this._utterance = utterance;
-    this._direction = start.direction;
-    this._walk.frames?.pause(true);
+    this._enter(live, start.direction);
     this._become("waiting");
     const done = new Promise((resolve) => (this._done = resolve));
-    utterance.read((signal) => open(start, signal)).then(() => this._finishReading(utterance));
+    live.read((signal) => open(start, signal)).then(() => this._finishReading(live));
     return done;
+  }
+
+  /** Play a take again. @param {{from_s?: number, paused?: boolean}} [options] */
+  replay(take, { from_s = 0, paused = false } = {}) {
+    if (this._act instanceof Replay && this._act.take === take) {
+      this._act.seek(from_s);
+      if (!paused) this._act.resume();
+      return;
+    }
+    this.stop();
+    let replay = null;
+    let state = "idle";
+    const onstate = (next) => (replay ? this._act === replay && this._become(next) : (state = next));
+    replay = new Replay(take, { from_s, speed: this.speed, paused, onstate });
+    this._enter(replay, take.header.direction ?? 1);
+    this._done = () => {};
+    this._become(state);
+  }
+
+  setSpeed(speed) {
+    this.speed = speed;
+    if (this._act instanceof Replay) this._act.speed = speed;
+  }
+
+  pause() {
+    this._act?.pause();
+  }
+
+  resume() {
+    this._act?.resume();
+  }
+
+  /** Go to another moment of the take on stage, if all of it is here. */
+  seek(to_s) {
+    if (!this._act?.seekable) return;
+    if (this._act instanceof Replay) this._act.seek(to_s);
+    else this.replay(this._act.take, { from_s: to_s, paused: this._act.paused });
   }
 
   /** Silence and idle, at once. */
   stop() {
-    if (!this._utterance) return;
-    this._utterance.abort();
-    this.sound?.stop();
+    if (!this._act) return;
     this._leave("stopped", null);
   }
 
   /** What was shown and how well. */
   stats() {
-    const received_s = this._utterance?.received_s ?? 0;
+    const received_s = this._act?.take.duration_s ?? 0;
+    const { sound, window: frames, numbers, asked_ms } = this._last ?? {};
     return {
       state: this.state,
-      ...this._numbers,
+      ...(numbers ?? NO_NUMBERS),
+      late: frames?.late ?? 0,
+      dropped: frames?.dropped ?? 0,
       received_s,
       played_s: this._played_s(),
       buffer_s: Math.max(0, received_s - this._played_s()),
-      decoded: this._utterance?.decoded ?? 0,
-      sample_rate_hz: this.sound?.context.sampleRate ?? null,
-      output_latency_ms: this.sound ? 1000 * this.sound.latency_s : null,
-      audio_shifts: this.sound?.shifts ?? 0,
+      decoded: frames?.decoded ?? 0,
+      sample_rate_hz: sound?.context.sampleRate ?? null,
+      output_latency_ms: sound ? 1000 * sound.latency_s : null,
+      audio_shifts: sound?.shifts ?? 0,
       idle_frames: this._walk.frames?.loaded ?? 0,
-      ...this._log.measure(this._asked_ms),
+      ...this._log.measure(asked_ms ?? 0),
     };
   }
 
-  // --- the life of an utterance ---------------------------------------------------------------------
+  // --- the life of an act ---------------------------------------------------------------------------
 
-  _reset() {
-    this.sound = null;
-    this._starved = false;
-    this._arriveBy_ms = null;
-    this._asked_ms = performance.now();
-    this._numbers = { underruns: 0, first_frame_ms: null, header_ms: null, ready_ms: null, late: 0, dropped: 0 };
+  _enter(act, direction) {
+    this._act = this._last = act;
+    this._direction = direction;
+    this._walk.frames?.pause(true);
+    this._emit("entered", act.take);
   }
 
-  async _begin(utterance, header) {
-    if (this._utterance !== utterance) return;
-    this._numbers.header_ms = performance.now() - this._asked_ms;
-    this.sound = new SpeechSound(this.audio.at(header.sample_rate), header.sample_rate);
-    if (!(await this.audio.running()) && this._utterance === utterance) this._become("blocked");
-  }
-
-  _hear(utterance, index, pcm) {
-    if (this._utterance === utterance) this._emit("level", { index, level: this.sound.push(pcm) });
-  }
-
-  _finishReading(utterance) {
-    if (this._utterance !== utterance) return;
-    if (utterance.end) this._walk.frames?.anchor(utterance.end.template_index);
-    if (utterance.failure) this._emit("failed", asProblem(utterance.failure));
+  _finishReading(live) {
+    if (this._act !== live) return;
+    const { failure } = live.utterance;
+    if (live.take.end) this._walk.frames?.anchor(live.take.end.template_index);
+    if (failure) this._emit("failed", asProblem(failure));
     else this._emit("received", null);
-    if (utterance.received === 0) this._leave(utterance.failure ? "failed" : "end", null);
+    if (live.take.frames === 0) this._leave(failure ? "failed" : "end", null);
   }
 
   /** Back to idling, from the frame after the last one shown. */
   _leave(why, end) {
-    const utterance = this._utterance;
+    const act = this._act;
+    const shown = act.window.shown + 1;
     let next = null;
-    if (utterance.shown >= 0) {
-      next = end ? { index: end.template_index, direction: end.direction } : { ...this._walk.at };
-    }
+    if (shown > 0) next = end ? { index: end.template_index, direction: end.direction } : { ...this._walk.at };
     this._walk.resume(next);
     this._walk.frames?.pause(false);
-    this._utterance = null;
-    utterance.abort();
+    act.stop();
+    this._act = null;
     setTimeout(() => {
-      if (!this._utterance) this.audio.rest();
+      if (!this._act) this.audio.rest();
     }, REST_MS);
     this._become("idle");
-    this._emit("left", { why, shown: utterance.shown + 1, played_s: (utterance.shown + 1) / utterance.fps });
+    this._emit("left", { why, shown, played_s: shown / act.take.fps, take: act.take, live: act instanceof Live, idle: this._walk.ready });
     this._done(why);
   }
 
-  /** Keeps the sound fed and decides when to start, starve, go on and end. */
   _pump() {
-    const { _utterance: utterance, sound } = this;
-    if (!utterance || !sound) return;
-    if (!sound.started) {
-      const enough = utterance.received > 0 && (sound.pushed_s >= START_S || utterance.ended);
-      if (enough && this._numbers.ready_ms === null) {
-        this._numbers.ready_ms = performance.now() - this._asked_ms;
-        this._walk.learn(Math.round((this._numbers.ready_ms / 1000) * utterance.fps));
-      }
-      if (enough && sound.context.state === "running" && this._arrived()) {
-        sound.start();
-        this._become("speaking");
-      }
-      return;
-    }
-    sound.pump(utterance.ended || this._starved);
-    utterance.heard(Math.floor(sound.position_s * utterance.fps));
-    if (utterance.ended) {
-      if (this._starved) this._goOn();
-      if (sound.position_s >= utterance.received_s) this._leave(utterance.failure ? "failed" : "end", utterance.end);
-    } else if (!this._starved && sound.scheduled_s < STARVED_BELOW_S) {
-      this._starved = true;
-      this._numbers.underruns += 1;
-      sound.context.suspend();
-      this._become("starved");
-    } else if (this._starved) {
-      const enough_s = Math.min(REBUFFER_S * this._numbers.underruns, REBUFFER_MOST_S);
-      if (sound.scheduled_s >= enough_s) this._goOn();
-    }
-  }
-
-  _goOn() {
-    this._starved = false;
-    this.sound.context.resume();
-    this._become("speaking");
-  }
-
-  /** Is the frame on screen the one that speech begins with? */
-  _arrived() {
-    if (this._walk.arrived || document.hidden) return true;
-    this._arriveBy_ms ??= performance.now() + ARRIVE_MS;
-    return performance.now() > this._arriveBy_ms;
+    const act = this._act;
+    act?.pump();
+    if (act && act === this._act && act.over) this._leave(act.utterance?.failure ? "failed" : "end", act.take.end);
   }
 
   // --- drawing --------------------------------------------------------------------------------------
@@ -204,39 +205,34 @@ export class Player extends EventTarget {
   _repaint(now_ms) {
     requestAnimationFrame(this._repaint);
     this._pump();
-    if (this._utterance && this.sound?.started && this.sound.position_s >= 0) this._paintSpeech();
+    if (this._act?.sounding) this._paintSpeech(this._act);
     else this._paintIdle(now_ms);
   }
 
-  _paintSpeech() {
-    const utterance = this._utterance;
-    const clock_s = this.sound.position_s;
-    const due = Math.floor(clock_s * utterance.fps + 1e-6);
-    const frame = utterance.take(due);
+  _paintSpeech(act) {
+    const clock_s = act.position_s;
+    const due = Math.floor(clock_s * act.take.fps + 1e-6);
+    const frame = act.window.take(due);
     if (frame) {
-      const { index, template_index } = frame;
-      this._picture.draw(frame.bitmap, 1);
-      frame.bitmap.close();
+      const { index, bitmap } = frame;
+      const template_index = act.take.templates[index];
+      this._picture.draw(bitmap, act.fade > 0 ? 1 / act.fade : 1);
+      act.fade = Math.max(0, act.fade - 1);
+      bitmap.close();
       if (index > 0 && template_index !== this._walk.at?.index) {
         this._direction = Math.sign(template_index - (this._walk.at?.index ?? 0));
       }
       this._walk.follow({ index: template_index, direction: this._direction });
-      this._log.add({ kind: "speech", index, template_index, clock_s, fps: utterance.fps });
-      if (this._numbers.first_frame_ms === null) {
-        this._numbers.first_frame_ms = performance.now() - this._asked_ms;
-        this._emit("visible", null);
-      }
+      const kind = act instanceof Live ? "speech" : "replay";
+      this._log.add({ kind, index, template_index, clock_s, fps: act.take.fps });
+      if (act.numbers && act.numbers.first_frame_ms === null) act.numbers.first_frame_ms = performance.now() - act.asked_ms;
+      this._emit("visible", null);
     }
-    this._numbers.late = utterance.late;
-    this._numbers.dropped = utterance.dropped;
-    const caption = utterance.captionAt(due);
-    if (caption !== null) this._emit("caption", caption);
-    this._emit("progress", { played_s: this._played_s(), received_s: utterance.received_s });
+    this._emit("progress", { played_s: this._played_s(), received_s: act.take.duration_s, frame: due });
   }
 
   _paintIdle(now_ms) {
-    const hurried = this.sound !== null && !this.sound.started && this.sound.pushed_s >= START_S;
-    const step = this._walk.step(now_ms, hurried);
+    const step = this._walk.step(now_ms, this._act?.hurried ?? false);
     if (!step) return;
     this._picture.draw(step.bitmap, step.alpha);
     const fps = this._walk.frames.header.fps;
@@ -245,8 +241,8 @@ export class Player extends EventTarget {
   }
 
   _played_s() {
-    if (!this._utterance || !this.sound?.started) return 0;
-    return Math.max(0, Math.min(this.sound.position_s, this._utterance.received_s));
+    if (!this._act) return 0;
+    return Math.max(0, Math.min(this._act.position_s, this._act.take.duration_s));
   }
 
   _become(state) {

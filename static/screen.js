@@ -1,23 +1,33 @@
-// What the player tells, shown around the picture.
+// What the player and the connection tell, shown around the picture.
 
-import { showNotice } from "./notice.js";
-import { element, FPS, page, player, wave } from "./page.js";
+import { cuesOf } from "./captions.js";
+import { t } from "./i18n.js";
+import { element, player } from "./page.js";
+import { waitOf } from "./words.js";
 
 const STATES = {
   loading: "Loading",
   idle: "Ready",
+  offline: "Offline",
   waiting: "Thinking",
+  filling: "Getting ready",
   speaking: "Speaking",
   starved: "Buffering",
+  replaying: "Playing",
+  paused: "Paused",
   blocked: "Waiting for a click",
   broken: "Unavailable",
 };
+const CAPTIONS_KEY = "avatar328.captions";
 
-const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+let offline = false;
+let state = "loading";
 
-export function showState(state) {
-  element("stage").dataset.state = state;
-  element("state-text").textContent = STATES[state];
+export function showState(next = state) {
+  state = next;
+  const shown = offline && ["loading", "idle"].includes(state) ? "offline" : state;
+  element("stage").dataset.state = shown;
+  element("state-text").textContent = t(STATES[shown]);
   const hadFocus = [element("speak"), element("stop")].includes(document.activeElement);
   element("stop").hidden = !player.busy;
   element("speak").hidden = player.busy;
@@ -26,48 +36,86 @@ export function showState(state) {
   if (state === "blocked") element("unmute").focus();
 }
 
+export function showOffline(is) {
+  offline = is;
+  showState();
+}
+
 /** Something to read where the picture would be, or nothing. */
 export function showEmpty(text) {
   element("empty").hidden = text === null;
   element("empty").textContent = text ?? "";
 }
 
-export function caption(text) {
-  element("caption").hidden = !text;
-  element("caption").textContent = text ?? "";
+/** For people who cannot see the page; said once each. */
+export function announce(text) {
+  element("live").textContent = text;
 }
 
+// --- captions ---------------------------------------------------------------------------------------
+
+let captionsOn = readSwitch();
+
+function readSwitch() {
+  try {
+    return localStorage.getItem(CAPTIONS_KEY) !== "off";
+  } catch {
+    return true;
+  }
+}
+
+export function switchCaptions(on = !captionsOn) {
+  captionsOn = on;
+  element("captions").setAttribute("aria-pressed", String(on));
+  element("caption").hidden = !on;
+  try {
+    localStorage.setItem(CAPTIONS_KEY, on ? "on" : "off");
+  } catch {
+    // storage is switched off: the choice lasts as long as the page
+  }
+}
+
+function caption(text, lang = "") {
+  const line = element("caption");
+  if (line.textContent === text) return;
+  line.textContent = text;
+  line.lang = lang;
+}
+
+/** The captions of a take, as far as it is here. */
+export function captionsOf(take) {
+  const { captions, fps, duration_s, end } = take;
+  return cuesOf({ captions, fps, duration_s, whole: end !== null });
+}
+
+// --- the player -------------------------------------------------------------------------------------
+
 export function followPlayer() {
-  player.addEventListener("state", ({ detail }) => showState(detail));
-  player.addEventListener("caption", ({ detail }) => caption(detail));
+  player.addEventListener("state", ({ detail }) => {
+    if (detail === "filling" || detail === "starved") filling = false;
+    showState(detail);
+  });
+  let filling = false;
+  player.addEventListener("wait", ({ detail }) => {
+    const known = Number.isFinite(detail);
+    const text = known ? t("Ready in {wait}", { wait: waitOf(detail) }) : t("Getting ready");
+    element("state-text").textContent = text;
+    if (!filling) announce(text);
+    filling = true;
+  });
   player.addEventListener("visible", () => {
     element("canvas").hidden = false;
     element("poster").alt = ""; // behind the canvas, which has its own label
-    if (!player.busy) showState("idle");
-  });
-  player.addEventListener("level", ({ detail }) => {
-    wave.level(detail.index, detail.level);
-    element("generated").textContent = `${((detail.index + 1) / FPS).toFixed(1)} s generated`;
+    if (player.state === "idle" && state === "loading") showState("idle");
   });
   player.addEventListener("progress", ({ detail }) => {
-    wave.played(detail.played_s * FPS);
-    element("played").textContent = clock(detail.played_s);
-    const bar = element("progress");
-    bar.setAttribute("aria-valuenow", detail.played_s.toFixed(1));
-    bar.setAttribute("aria-valuemax", detail.received_s.toFixed(1));
-    bar.setAttribute("aria-valuetext", `${detail.played_s.toFixed(0)} of ${detail.received_s.toFixed(0)} seconds`);
+    const { take } = player;
+    const cue = take ? captionsOf(take).find(({ from_s, to_s }) => detail.played_s >= from_s && detail.played_s < to_s) : null;
+    caption(cue?.text ?? "", take?.asked.lang);
   });
-  player.addEventListener("received", () => wave.end());
   player.addEventListener("left", ({ detail }) => {
-    caption(null);
-    wave.end();
-    wave.played(detail.shown);
-    element("played").textContent = clock(detail.played_s);
-    if (detail.why === "stopped") element("generated").textContent = `Stopped after ${detail.played_s.toFixed(1)} s`;
-    if (detail.why === "failed" && detail.shown === 0) element("generated").textContent = "Nothing was said";
+    caption("");
+    if (!detail.idle) element("canvas").hidden = true; // no closed mouth is here but the poster's
   });
-  player.addEventListener("failed", ({ detail }) => {
-    const mayPass = detail.status === 0 || detail.status >= 429; // asking again changes nothing about a wrong request
-    showNotice(detail, { again: mayPass ? page.said.again : null });
-  });
+  switchCaptions(captionsOn);
 }

@@ -1,65 +1,95 @@
-// Asking the server to say a text or a recording, and to hand out the result as a file.
+// Asking the server to say a text or a recording.
 
-import { asProblem, request } from "./api.js";
+import { request } from "./api.js";
+import { t } from "./i18n.js";
 import { hideNotice, showNotice } from "./notice.js";
-import { element, FPS, page, player, wave } from "./page.js";
-import { caption } from "./screen.js";
+import { element, page, player } from "./page.js";
+import { remember } from "./page_state.js";
+import { Take } from "./take.js";
+import { expectTake } from "./transport.js";
 
-const CHARACTERS_PER_S = 14; // a guess, for the width of the waveform only
+const CHARACTERS_PER_S = 14; // a guess, until sentences have been heard
+const SYLLABLES_PER_S = 5; // where a character is one
+const MEASURE_MS = 3000; // for the length of a recording
 
 export function speakText() {
   const text = element("text").value.trim();
   if (!text) {
-    showNotice({ title: "There is nothing to say yet", detail: "Write a sentence, or choose an example." }, { level: "note" });
+    showNotice({ title: t("There is nothing to say yet"), detail: t("Write a sentence, or choose an example.") }, { level: "note" });
     element("text").focus();
     return;
   }
   const count = [...text].length;
   if (count > page.textLimit) {
-    showNotice({ title: "The text is too long", detail: `It has ${count} characters; this server takes ${page.textLimit}.` });
+    const detail = t("It has {count} characters; this server takes {most}.", { count, most: page.textLimit });
+    showNotice({ title: t("The text is too long"), detail });
     element("text").focus();
     return;
   }
   if (!canSpeak()) return;
   const asked = { text, avatar: page.avatar.name, speed: Number(element("speed").value) };
-  if (element("voice").value) asked.voice = element("voice").value;
+  if (page.voice) asked.voice = page.voice;
+  remember({ text });
+  const headers = { "Content-Type": "application/json", Accept: "application/x-ndjson" };
   perform({
-    expected_s: text.length / CHARACTERS_PER_S / asked.speed,
-    open: (start, signal) => post("application/x-ndjson", { ...asked, ...start }, signal),
-    href: `/generate?${new URLSearchParams({ ...asked, format: "mp4", download: "1", cache: "true" })}`,
-    file: async () => (await post("video/mp4", { ...asked, cache: true })).blob(),
-    fileName: `${page.avatar.name}.mp4`,
+    asked: { ...asked, lang: page.voices.find(({ name }) => name === page.voice)?.language ?? "" },
+    said: t("Waiting for the first words"),
+    expected_s: lengthOfText(text) / asked.speed,
+    open: (start, signal) =>
+      request("/generate?in_time=true", { method: "POST", headers, body: JSON.stringify({ ...asked, ...start }), signal }),
     again: speakText,
   });
 }
 
-function post(accept, asked, signal) {
-  const headers = { "Content-Type": "application/json", Accept: accept };
-  return request("/generate", { method: "POST", headers, body: JSON.stringify(asked), signal });
-}
-
 export function speakFile(file) {
   if (!canSpeak()) return;
+  if (file.size > page.uploadMb * 2 ** 20) {
+    const detail = t("{name} has {size} MB; this server takes {most} MB.", {
+      name: file.name,
+      size: Math.ceil(file.size / 2 ** 20),
+      most: page.uploadMb,
+    });
+    showNotice({ title: t("The recording is too large"), detail });
+    return;
+  }
   const avatar = page.avatar.name;
-  const send = (accept, start, signal) => {
-    const form = new FormData();
-    form.append("file", file);
-    for (const [key, value] of Object.entries({ avatar, ...start })) form.append(key, value);
-    return request("/generate-from-audio", { method: "POST", headers: { Accept: accept }, body: form, signal });
-  };
   perform({
-    label: file.name,
-    expected_s: 0,
-    open: (start, signal) => send("application/x-ndjson", start, signal),
-    file: async () => (await send("video/mp4", {})).blob(),
-    fileName: `${file.name.replace(/\.[^.]*$/, "")}.mp4`,
+    asked: { avatar, label: file.name },
+    said: t("Uploading {name}", { name: file.name }),
+    expected_s: lengthOf(file),
+    open: (start, signal) => {
+      const form = new FormData();
+      form.append("file", file);
+      for (const [key, value] of Object.entries({ avatar, ...start })) form.append(key, value);
+      return request("/generate-from-audio?in_time=true", { method: "POST", headers: { Accept: "application/x-ndjson" }, body: form, signal });
+    },
     again: () => speakFile(file),
   });
 }
 
+function lengthOfText(text) {
+  const syllables = text.match(/[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}]/gu)?.length ?? 0;
+  return syllables / SYLLABLES_PER_S + (text.length - syllables) / CHARACTERS_PER_S;
+}
+
+/** Seconds of a recording as this browser reads it; 0 where it cannot. */
+function lengthOf(file) {
+  const url = URL.createObjectURL(file);
+  const audio = new Audio();
+  return new Promise((resolve) => {
+    audio.onloadedmetadata = () => resolve(Number.isFinite(audio.duration) ? audio.duration : 0);
+    audio.onerror = () => resolve(0);
+    setTimeout(() => resolve(0), MEASURE_MS);
+    audio.src = url;
+  }).finally(() => URL.revokeObjectURL(url));
+}
+
 function canSpeak() {
   if (page.avatar) return true;
-  showNotice({ title: "There is no avatar to speak", detail: "Wait until one is shown, or train one: bash training_328.sh NAME GPU" });
+  showNotice({
+    title: t("There is no avatar to speak"),
+    detail: t("Wait until one is shown, or train one: bash training_328.sh NAME GPU"),
+  });
   return false;
 }
 
@@ -67,14 +97,15 @@ async function perform(job) {
   hideNotice();
   player.unlock(); // inside the click or key handler, or the browser keeps it silent
   page.said = job;
-  element("download").hidden = true;
-  caption(null);
-  const done = player.say(job.open);
+  element("meet").hidden = true;
+  const take = new Take(job.asked);
+  player.stop();
+  expectTake(take, typeof job.expected_s === "number" ? job.expected_s : 0, job.said);
+  const done = player.say(take, job.open, job.expected_s);
   showStage();
-  wave.begin(Math.max(2 * FPS, Math.round(job.expected_s * FPS)));
-  element("played").textContent = "0:00";
-  element("generated").textContent = job.label ? `Uploading ${job.label}` : "Waiting for the first words";
-  if ((await done) === "end" && page.said === job) offerDownload(job);
+  await done;
+  if (take.held) showNotice({ title: t("This machine is slow"), detail: t("The mouth was drawn 12.5 times a second, so that nothing stops.") }, { level: "note" });
+  if (take.worthKeeping) page.takes.add(take);
 }
 
 /** On a small screen the picture may be scrolled away. */
@@ -83,43 +114,4 @@ function showStage() {
   if (top >= -(bottom - top) / 3 && top < innerHeight / 2) return;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   element("stage").scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
-}
-
-// --- the result as a file -----------------------------------------------------------------------------
-
-const LONGEST_HREF = 2000; // a longer text does not fit into every server's and proxy's address
-
-function offerDownload(job) {
-  const link = element("download");
-  link.hidden = false;
-  link.lastElementChild.textContent = "Download MP4";
-  if (job.href && job.href.length <= LONGEST_HREF) {
-    link.href = job.href;
-    link.setAttribute("download", job.fileName);
-    link.removeAttribute("role");
-    link.onclick = null;
-    return;
-  }
-  link.href = "#download";
-  link.removeAttribute("download");
-  link.setAttribute("role", "button");
-  link.onclick = (event) => {
-    event.preventDefault();
-    save(job, link);
-  };
-}
-
-async function save(job, link) {
-  if (link.getAttribute("aria-disabled") === "true") return;
-  link.setAttribute("aria-disabled", "true");
-  link.lastElementChild.textContent = "Preparing…";
-  try {
-    const url = URL.createObjectURL(await job.file());
-    Object.assign(document.createElement("a"), { href: url, download: job.fileName }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60000);
-  } catch (error) {
-    showNotice(asProblem(error), { again: () => save(job, link) });
-  }
-  link.removeAttribute("aria-disabled");
-  link.lastElementChild.textContent = "Download MP4";
 }

@@ -25,6 +25,12 @@ export class Waveform {
     this._ask();
   }
 
+  /** All there is of a take. @param {number[]} levels */
+  show(levels) {
+    this.begin(levels.length);
+    this._levels = [...levels];
+  }
+
   level(index, level) {
     this._levels[index] = level;
     this._ask();

@@ -154,7 +154,7 @@ CASES = [
         "Accept that names nothing there is", 406, "not-acceptable", "application/x-ndjson, video/mp4", "GET",
         "/generate?text=a", {"headers": {"Accept": "image/png"}},
     ),
-    Case("unknown format", 422, "invalid-request", "'ndjson' or 'mp4'", "GET", "/generate?text=a&format=gif"),
+    Case("unknown format", 422, "invalid-request", "'ndjson', 'mp4' or 'mjpeg'", "GET", "/generate?text=a&format=gif"),
     Case("wrong method", 405, "method-not-allowed", "", "DELETE"),
     Case("unknown address", 404, "not-found", "", "GET", "/generat"),
     # protection
@@ -164,6 +164,8 @@ CASES = [
          "/health", {"headers": {"Origin": "http://[::1"}}),
     Case("in a frame of another site", 403, "forbidden", "other sites", "GET", "/generate?text=a",
          {"headers": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}}),
+    raw("a text of half pairs alone", 422, "text-rejected", "", b'{"text":"\\ud800 \\n"}'),
+    raw("a voice that is no text", 422, "invalid-request", "half of a pair", b'{"text":"a","voice":"\\ud800"}'),
     raw("a field name that is no text", 422, "invalid-request", "", b'{"text":"a","\\ud800":1}'),
     Case("zero byte in a static address", 404, "not-found", "", "GET", "/static/a%00b"),
     Case("another origin", 403, "forbidden", "other sites", "GET",

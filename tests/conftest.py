@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from data_prep.dataset_328 import Dataset328
     from data_prep.still_landmarks import StillLandmarks
+    from training.film.ears import Film
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -83,3 +85,30 @@ def photo_avatars(photo_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
     avatars_dir = tmp_path_factory.mktemp("avatars")
     make_photo_avatar(request(photo_file, avatars_dir), Stopwatch())
     return avatars_dir
+
+
+@pytest.fixture(scope="session")
+def film_dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset328:
+    """The presenter's first ten seconds as a dataset, `dataset/ann`; nobody changes it."""
+    from data_prep.dataset_328 import open_dataset
+    from tests.film_material import NAME, write_film_dataset
+
+    return open_dataset(write_film_dataset(tmp_path_factory.mktemp("film") / "dataset" / NAME))
+
+
+@pytest.fixture(scope="session")
+def film(film_dataset: Dataset328) -> Film:
+    """What its picture tells."""
+    from training.film.ears import Film
+
+    return Film.of(film_dataset)
+
+
+@pytest.fixture(scope="session")
+def film_arrays(film: Film) -> dict[str, Any]:
+    """Ready to be drawn: the whole film is the template; at rest the mouth does what it does in the first frames."""
+    from training.film.fit import choose_mouths, mouth_arrays, shape_arrays
+
+    chosen = choose_mouths(film.face, film.dataset.blur_T, film.frames)
+    bank = shape_arrays(film.face.shape) | mouth_arrays(film.dataset, film.face, chosen)
+    return bank | {"track_TK2": film.face.points_TK2.astype(np.float32)}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data_prep.dataset_328 import SCHEMA, VERSION, Dataset328
 from data_prep.video import FrameWriter, iter_rgb
-from evaluation.block import sound_at
+from evaluation.block import HeldOutFrames, sound_at
 from evaluation.networks import composite
 from evaluation.sync import WINDOW_FRAMES
 from recipe.crop import crop_face
@@ -57,10 +57,8 @@ class Parrot:
     def embed(self, pcm_TS: NDArray[np.float32], gate_T: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.zeros((len(pcm_TS), 1), np.float32)
 
-    def draw(
-        self, inner_THWC: NDArray[np.uint8], embeddings: Mapping[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[np.uint8]]:
-        return {name: inner_THWC[: len(said), PATCH_TOP_PX:].copy() for name, said in embeddings.items()}
+    def draw(self, test: HeldOutFrames, embeddings: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
+        return {name: test.inner_THWC[: len(said), PATCH_TOP_PX:].copy() for name, said in embeddings.items()}
 
 
 class Statue(Parrot):
@@ -71,10 +69,8 @@ class Statue(Parrot):
         alpha = (alpha_bounds()[1][PATCH_TOP_PX:, :, None] * 255).round().astype(np.uint8)
         self._patch_1HWC = np.concatenate([blurred, alpha], axis=-1)[None]
 
-    def draw(
-        self, inner_THWC: NDArray[np.uint8], embeddings: Mapping[str, NDArray[np.float32]]
-    ) -> dict[str, NDArray[np.uint8]]:
-        filmed = super().draw(inner_THWC, embeddings)
+    def draw(self, test: HeldOutFrames, embeddings: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.uint8]]:
+        filmed = super().draw(test, embeddings)
         return {
             name: np.concatenate([composite(self._patch_1HWC, strip[None]) for strip in strips])
             for name, strips in filmed.items()

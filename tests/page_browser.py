@@ -72,6 +72,12 @@ LISTEN = """async () => {
 }"""
 
 
+_PLAYER = """(() => {
+  const { shown, ...rest } = avatar328.player.stats();
+  return { ...rest, notice: document.getElementById("notice")?.innerText };
+})()"""
+
+
 def executable() -> str:
     """Chromium or Chrome of this machine; the test is skipped where there is none."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
@@ -90,13 +96,13 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-def until(page: Page, condition: str, timeout_s: float = 20.0) -> None:
+def until(page: Page, condition: str, timeout_s: float = 20.0, stats: bool = True) -> None:
     """Wait for a JavaScript expression; the page's security policy forbids Playwright's own way."""
     deadline = time.monotonic() + timeout_s
     while not page.evaluate(condition):
         if time.monotonic() > deadline:
-            stats = page.evaluate("(({shown, ...rest}) => rest)(avatar328.player.stats())")
-            raise AssertionError(f"not within {timeout_s} s: {condition}; player: {stats}; notice: {notice(page)}")
+            told = page.evaluate(_PLAYER) if stats else "none"
+            raise AssertionError(f"not within {timeout_s} s: {condition}; player: {told}")
         page.wait_for_timeout(20)
 
 
@@ -104,8 +110,14 @@ def open_page(page: Page, url: str) -> Page:
     """Load the page and wait until the avatar moves; errors of the page fail the test."""
     page.on("pageerror", lambda error: pytest.fail(f"the page failed: {error}"))
     page.goto(url)
-    until(page, "!document.getElementById('canvas').hidden && document.getElementById('voice').options.length > 0")
+    until(page, "!document.getElementById('canvas').hidden && !document.getElementById('voice').disabled")
     return page
+
+
+def choose_voice(page: Page, name: str) -> None:
+    page.click("#voice")
+    page.check(f'#voice-list input[value="{name}"]')
+    page.click("#voices-close")
 
 
 def say(page: Page, text: str) -> None:

@@ -27,7 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, Form, UploadFile
+from fastapi import FastAPI, File, Form, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -117,6 +117,8 @@ class Told:
     freed_at: list[float] = field(default_factory=list)
     sent_frames: int = 0
     idle_broken: bool = False
+    made: dict[str, Any] = field(default_factory=dict)  # the job of the one avatar that is made
+    sessions: dict[str, Any] = field(default_factory=lambda: {"limit": 4, "source": "setting", "measured": None})
     debug: dict[str, bool] = field(default_factory=lambda: {"enabled": False, "save_frames": True, "save_audio": True})
 
 
@@ -138,8 +140,9 @@ def _number(text: str, name: str, default: float) -> float:
     return float(found.group(1)) if found else default
 
 
-def problem(status: int, title: str, detail: str, **headers: str) -> Response:
+def problem(status: int, title: str, detail: str, voices: list[str] | None = None, **headers: str) -> Response:
     content = {"type": "/problems/test", "title": title, "status": status, "detail": detail, "instance": "/"}
+    content |= {"voices": voices} if voices else {}
     return JSONResponse(content, status, headers=headers, media_type="application/problem+json")
 
 
@@ -155,7 +158,7 @@ async def _speak(told: Told, text: str, seconds: float, start_frame: int, direct
         yield _line(
             {"type": "header", "version": 1, "utterance": "u-1", "avatar": "drawn", "fps": FPS, "width": SIZE}
             | {"height": SIZE, "sample_rate": rate_hz, "samples_per_frame": rate_hz // FPS, "start_frame": start_frame}
-            | {"direction": direction, "voice": None, "engine": None, "ai_generated": True}
+            | {"direction": direction, "voice": None, "engine": None, "ai_generated": True, "consent": "synthetic"}
         )
         for i, template_index in enumerate(shown):
             if stall and i == round(float(stall.group(2)) * FPS):
@@ -165,7 +168,8 @@ async def _speak(told: Told, text: str, seconds: float, start_frame: int, direct
                 yield _line({"type": "error", "problem": told_problem})
                 return
             if i % 50 == 0:
-                yield _line({"type": "caption", "index": i // 50, "text": f"Sentence {i // 50}."})
+                sentence = "So many words, " * 20 if "long words" in text else f"Sentence {i // 50}."
+                yield _line({"type": "caption", "index": i // 50, "text": sentence.strip()})
             jpeg = draw(i, template_index, True, 14 if is_voiced(i) else 0)
             picture, pcm = (base64.b64encode(data).decode() for data in (jpeg, sound(i, rate_hz)))
             yield _line(
@@ -198,13 +202,34 @@ def create_stand_in() -> tuple[FastAPI, Told]:
     @app.get("/health")
     def health() -> dict[str, Any]:
         speech = {"engine": "flite", "default_voice": "flite:slt", "fallback_reason": None, "degraded": False}
-        return {"status": "ok", "reasons": [], "speech": speech, "limits": {"text_characters": 300}}
+        return {
+            "status": "ok",
+            "reasons": [],
+            "speech": speech,
+            "creation": {"enabled": True, "reason": None},
+            "limits": {"text_characters": 300, "upload_mb": 8, "upload_s": 600.0},
+            "sessions": told.sessions,
+        }
 
     @app.get("/voices")
     def voices() -> dict[str, Any]:
-        names = [("flite:slt", "flite", "Slt, American"), ("espeak:en-gb", "espeak", "British")]
-        listed = [{"name": name, "engine": engine, "language": "en", "label": label} for name, engine, label in names]
+        names = [
+            ("flite:slt", "flite", "en-US", "Slt, American"),
+            ("espeak:en-gb", "espeak", "en-GB", "British"),
+            ("espeak:de", "espeak", "de", "German"),
+            ("espeak:cmn", "espeak", "cmn", "Mandarin"),
+        ]
+        listed = [dict(zip(("name", "engine", "language", "label"), voice, strict=True)) for voice in names]
         return {"voices": listed, "default": "flite:slt"}
+
+    @app.get("/get-tts-audio")
+    def speech(text: str, voice: str, speed: float) -> Response:
+        told.requests.append({"heard": voice, "text": text, "speed": speed})
+        memory = io.BytesIO()
+        with wave.open(memory, "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(b"".join(sound(i, 16000) for i in range(10)))
+        return Response(memory.getvalue(), media_type="audio/wav")
 
     @app.get("/avatars")
     def avatars() -> dict[str, Any]:
@@ -212,7 +237,39 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         drawn = {"name": "drawn", "status": "ok", "default": True, "width": SIZE, "height": SIZE, "synthetic": True}
         why = "frames.mp4 is not what avatar.json promises: its hash differs; copy the avatar again"
         broken = {"name": "damaged", "status": "broken", "problem": why, "default": False, "metrics": {}}
-        return {"avatars": [drawn | {"metrics": metrics, "poster": "/avatar?avatar=drawn"}, broken]}
+        listed = [drawn | {"metrics": metrics, "poster": "/avatar?avatar=drawn"}, broken]
+        if told.made.get("state") == "done":
+            listed.append(drawn | {"name": told.made["name"], "default": False, "metrics": {}, "poster": "/avatar"})
+        return {"avatars": listed}
+
+    @app.post("/avatars", status_code=202)
+    async def create(
+        name: str = Form(),
+        consent: str = Form(""),
+        image: UploadFile | None = None,
+        video: UploadFile | None = None,
+    ) -> Any:
+        if name == "taken":
+            return problem(409, "The name is taken", "choose another name")
+        kind = "image" if image else "video" if video else "resumed"
+        told.requests.append({"create": name, "consent": consent, "kind": kind})
+        told.made |= {"name": name, "state": "running", "stage": "fit the ears", "progress": 0.5, "eta_s": 72}
+        told.made |= {"log": ["It listens."], "report": None, "problem": None}
+        return told.made
+
+    @app.get("/avatars/{name}/job")
+    def job(name: str) -> Any:
+        return told.made
+
+    @app.delete("/avatars/{name}/job", status_code=202)
+    def cancel(name: str) -> Any:
+        told.made["state"] = "cancelled"
+        return told.made
+
+    @app.delete("/avatars/{name}", status_code=204)
+    def remove(name: str, confirm: str) -> None:
+        told.requests.append({"remove": name, "confirm": confirm})
+        told.made.clear()
 
     @app.get("/avatar")
     def still() -> Response:
@@ -235,14 +292,17 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         told.requests.append(said.model_dump())
         if "busy" in said.text:
             return problem(503, "The server is busy", "All 4 places are taken.", **{"Retry-After": "2"})
+        if "unspeakable" in said.text and said.voice != "espeak:cmn":
+            return problem(422, "Text cannot be spoken", "Flite does not speak 你.", ["espeak:cmn"])
         seconds = _number(said.text, "seconds", 3)
         return StreamingResponse(_speak(told, said.text, seconds, said.start_frame, said.direction))
 
-    @app.get("/generate")
-    def mp4(text: str, format: str) -> Response:
-        told.requests.append({"text": text, "format": format})
-        headers = {"Content-Disposition": 'attachment; filename="avatar.mp4"'}
-        return Response(b"an mp4", media_type="video/mp4", headers=headers)
+    @app.post("/takes/mp4")
+    async def mp4(take: str = Form(), pictures: UploadFile = File(), sound: UploadFile = File()) -> Response:  # noqa: B008
+        sent = json.loads(take) | {"pictures": len(await pictures.read()), "sound": len(await sound.read())}
+        told.requests.append({"mp4": sent})
+        await asyncio.sleep(0.3)
+        return Response(b"an mp4", media_type="video/mp4")
 
     @app.post("/generate-from-audio")
     async def from_audio(file: UploadFile, start_frame: int = Form(0), direction: int = Form(1)) -> Response:

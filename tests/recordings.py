@@ -36,7 +36,7 @@ def take(
 def never_rests(path: Path) -> None:
     """Only frames whose lips are apart, with their sound."""
     opening = np.load(DATA / "presenter_ground_truth.npz")["mouth_open_mm"]
-    open_T = np.flatnonzero(opening > np.percentile(opening, 40))[:FRAMES]
+    open_T = np.flatnonzero(opening > np.percentile(opening, 40))[:260]
     chosen = set(open_T.tolist())
     sound_S = presenter_sound(0, 20.32)
     step = RATE_HZ // 25

@@ -94,21 +94,37 @@ class Gated:
     def open(self, name: str) -> Any:
         return self
 
+    def forget(self, recordings: Any) -> list[str]:
+        return []
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def draw(self, indices: Any, embedding_BD: Any) -> Iterator[np.ndarray]:
+    def draw(self, indices: Any, embedding_BD: Any, held: Any = ()) -> Iterator[np.ndarray]:
         self._before_frame()
-        return self._inner.draw(indices, embedding_BD)
+        return self._inner.draw(indices, embedding_BD, held)
 
 
 def settings_for(avatars_dir: Path, work_dir: Path, **sections: dict[str, Any]) -> Settings:
     """Settings that touch nothing outside `work_dir`."""
     chosen: dict[str, dict[str, Any]] = {
-        "models": {"avatars_dir": avatars_dir, "default_avatar": "toy", "device": "cpu", "threads": 1},
+        "models": {
+            "avatars_dir": avatars_dir,
+            "default_avatar": "toy",
+            "device": "cpu",
+            "threads": 1,
+            "cache_dir": work_dir,
+        },
         "tts": {"cache_dir": work_dir / "speech"},
         "debug": {"folder": work_dir / "debug"},
         "server": {"cache_dir": work_dir / "animations"},
+        "create": {
+            "jobs_dir": work_dir / "jobs",
+            "dataset_dir": work_dir / "dataset",
+            "checkpoint_dir": work_dir / "checkpoint",
+        },
+        "access": {"provenance_file": work_dir / "provenance.jsonl"},
+        "limits": {"sessions": 4},
     }
     for section, values in sections.items():
         chosen[section] = {**chosen.get(section, {}), **values}
@@ -128,9 +144,11 @@ def client_of(app: FastAPI) -> Iterator[TestClient]:
 
 
 @contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """The address of a real server in a thread."""
+def served(app: FastAPI, send_buffer_bytes: int | None = None) -> Iterator[str]:
+    """The address of a real server in a thread; its connections may be told to hold little that nobody reads."""
     with socket.socket() as listening:
+        if send_buffer_bytes is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="test server", daemon=True)

@@ -155,7 +155,7 @@ def test_sound_of_a_few_samples_a_second_does_not_swell(client: TestClient) -> N
     buffer = io.BytesIO()
     soundfile.write(buffer, np.zeros(50, np.int16), 1, format="FLAC")
     answer = client.post("/generate-from-audio", files={"file": buffer.getvalue()})
-    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/no-sound")
+    assert (answer.status_code, answer.json()["type"]) == (415, "/problems/upload-not-readable")
 
 
 @pytest.mark.parametrize("path", ["/get-tts-audio", "/generate"])
@@ -169,3 +169,4 @@ def test_letters_the_voice_cannot_say_are_the_callers_error(
     problem = answer.json()
     assert problem["type"] == "/problems/text-rejected"
     assert "has no sound for 你好; espeak:cmn" in problem["detail"]
+    assert problem["voices"][0] == "espeak:cmn"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import wave
 from collections.abc import Generator
 from pathlib import Path
@@ -71,9 +70,7 @@ def test_what_the_disk_does_at_the_end_costs_no_animation(tmp_path: Path, monkey
     cache = AnimationCache(tmp_path, 1000)
     (tmp_path / "notes.txt").write_bytes(b"x" * 5000)  # somebody's: the folder was chosen badly
     (tmp_path / "folder").mkdir()
-    part = tmp_path / f"{'b' * 64}.7.part"
-    part.write_bytes(b"of a process that was killed")
-    os.utime(part, (0, 0))
+    (tmp_path / f".{'b' * 50}.{'0' * 16}.part").write_bytes(b"of a process that was killed")
     assert b"".join(cache.keep("a" * 64, made(b"one", b"two"), lambda: True)) == b"onetwo"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a" * 64, "folder", "notes.txt"]
     assert b"".join(cache.keep("c" * 64, made(b"three"), lambda: False)) == b"three"
@@ -125,6 +122,7 @@ def test_without_a_cache_nothing_is_kept(toy_avatars: Path, toy_services: Servic
 def test_debug_mode_saves_every_frame_and_the_sound(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
     with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services)) as client:
         off = {"enabled": False, "save_frames": True, "save_audio": True, "used_bytes": 0, "quota_bytes": 1 << 30}
+        off |= {"frames_dir": "debug/frames", "audio_dir": "debug/audio"}
         assert client.get("/debug/status").json() == off
         client.get("/generate", params={"text": "not saved"})
         assert not (tmp_path / "debug").exists()

@@ -3,6 +3,8 @@ problem document."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
 import subprocess
@@ -15,6 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.container import Services
 from services.errors import CannotListenError
@@ -73,6 +76,60 @@ def test_a_url_that_is_too_long_is_a_problem_document(address: tuple[str, int]) 
     assert f"content-length: {len(body)}".encode() in head
     problem = json.loads(body)
     assert problem["status"] == 400 and "POST /generate" in problem["detail"]
+
+
+@contextlib.contextmanager
+def crowded(
+    avatars: Path, services: Services, work: Path, protocol: type[asyncio.Protocol], most: int
+) -> Iterator[tuple[str, int]]:
+    """A server that takes so many connections."""
+    settings = settings_for(avatars, work, limits={"connections": most})
+    listening = listen("127.0.0.1", 0)
+    config = uvicorn.Config(app_for(settings, services), http=protocol, log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield listening.getsockname()
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
+
+
+def test_one_connection_too_many_is_a_problem_document(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    with (
+        crowded(toy_avatars, toy_services, tmp_path, ProblemProtocol, 8) as (host, port),
+        contextlib.ExitStack() as open_,
+    ):
+        idle = [open_.enter_context(socket.create_connection((host, port), timeout=10)) for _ in range(8)]
+        time.sleep(0.2)
+        answer = httpx2.get(f"http://{host}:{port}/health")
+        assert answer.status_code == 503 and answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"] == "1" and "8 connections are taken" in answer.json()["detail"]
+        idle[0].close()
+        time.sleep(0.2)
+        assert httpx2.get(f"http://{host}:{port}/health").status_code == 200
+
+
+def test_another_server_counts_requests(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
+    """`uvicorn api:app` does not tell how many connections there are."""
+    with (
+        crowded(toy_avatars, toy_services, tmp_path, HttpToolsProtocol, 8) as (host, port),
+        contextlib.ExitStack() as open_,
+    ):
+        head = (
+            b"POST /generate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        )
+        for _ in range(8):  # their bodies never come
+            open_.enter_context(socket.create_connection((host, port), timeout=10)).sendall(head)
+        time.sleep(0.2)
+        answer = httpx2.get(f"http://{host}:{port}/health")
+        assert answer.status_code == 503 and answer.json()["type"] == "/problems/busy"
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/avatars", "/avatar?avatar=toy", "/static/app.js", "/openapi.json"])

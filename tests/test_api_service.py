@@ -101,7 +101,7 @@ def test_avatars_are_listed_with_facts_and_broken_ones_with_the_reason(
 def test_others_see_only_avatars_that_may_be_shown(mixed_avatars: Path, tmp_path: Path) -> None:
     avatars = tmp_path / "avatars"
     shutil.copytree(mixed_avatars, avatars)
-    settings = settings_for(avatars, tmp_path, server={"host": "0.0.0.0"})
+    settings = settings_for(avatars, tmp_path, server={"host": "0.0.0.0"}, access={"open_to_all": True})
     app = app_for(settings, humming_services(avatars))
     with client_of(app) as client:
         listed = {avatar["name"]: avatar["status"] for avatar in client.get("/avatars").json()["avatars"]}
@@ -173,6 +173,7 @@ def test_health_tells_who_speaks_and_why(client: TestClient) -> None:
         "status": "ok",
         "version": "0.1.0",
         "reasons": [],
+        "services": {"tts": True, "model": True, "frame_generation": True},
         "models": {"device": "cpu", "provider": "CPUExecutionProvider", "measured_ms": {}},
         "avatars": [{"name": "toy", "status": "ok", "problem": None}],
         "speech": {
@@ -181,8 +182,10 @@ def test_health_tells_who_speaks_and_why(client: TestClient) -> None:
             "fallback_reason": "no other engine in tests",
             "degraded": False,
         },
-        "sessions": {"active": 0, "limit": 4},
+        "sessions": {"active": 0, "limit": 4, "source": "setting", "measured": None},
         "limits": {"text_characters": 5000, "upload_mb": 64, "upload_s": 600.0},
+        "creation": {"enabled": True, "reason": None},
+        "conversation": {"text": False, "speech": False},
     }
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
@@ -229,12 +232,13 @@ def test_page_and_protection(client: TestClient) -> None:
     for path in ("/generate?text=a", "/avatar", "/avatar/frames?count=1", "/get-tts-audio?text=a"):
         assert client.get(path).headers["x-ai-generated"] == "true"
     assert "x-ai-generated" not in client.get("/health").headers
-    for path in ("/docs", "/redoc"):
-        assert client.get(path).status_code == 404
+    assert client.get("/redoc").status_code == 404
 
 
 def test_allowed_hosts(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:
-    settings = settings_for(toy_avatars, tmp_path, server={"allowed_hosts": "avatar.lan, other.lan"})
+    settings = settings_for(
+        toy_avatars, tmp_path, server={"allowed_hosts": "avatar.lan, other.lan"}, access={"open_to_all": True}
+    )
     with client_of(app_for(settings, toy_services)) as client:
         assert client.get("/livez", headers={"Host": "other.lan:8000"}).status_code == 200
         assert client.get("/livez", headers={"Host": "third.lan"}).status_code == 421

@@ -29,8 +29,10 @@ ALLOWED = {
     # the laboratory: measures and makes, not needed to use the product
     "evaluation": {"recipe", "data_prep", "services"},
     "presenter": {"recipe", "data_prep"},
+    # thin adapters of the live session for other systems, each with an extra of its own
+    "integrations": {"recipe", "services"},
 }
-ENTRY_POINTS = {"api", "config", "train_328", "inference_328", "photo_328"}
+ENTRY_POINTS = {"api", "config", "train_328", "inference_328", "photo_328", "demo_gradio"}
 TRAINS = {"train_328"}
 TORCH_FREE = ("recipe", "services", "data_prep", "evaluation")
 # A call of one of these names at the top level of a module would read, load or start something on import.

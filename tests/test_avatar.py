@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -15,26 +14,28 @@ import numpy as np
 import pytest
 
 from recipe.avatar_format import AVATAR_FILES, parse_consent, read_manifest, seal_avatar, write_manifest
-from recipe.errors import BadNameError, BrokenAvatarError, ConsentFormatError
+from recipe.errors import BadNameError, BrokenAvatarError, ConsentFormatError, InUseError
 from services.avatars.__main__ import main
 from services.avatars.avatar import list_avatars, open_avatar, record_consent
 from services.errors import AvatarNotFoundError
 from tests.conftest import REPOSITORY
-from tests.toy_avatar import FRAMES, NAME, build_toy_avatar, toy_affines, toy_avatars, toy_facts  # noqa: F401
+from tests.processes import running
+from tests.test_locks import HOLDER
+from tests.toy_avatar import (
+    FRAMES,
+    NAME,
+    build_toy_avatar,
+    edit_manifest,
+    toy_affines,
+    toy_avatars,  # noqa: F401
+    toy_facts,
+)
 
 
 @pytest.fixture
 def avatars_dir(toy_avatars: Path, tmp_path: Path) -> Path:  # noqa: F811
     """A copy that may be damaged."""
     return Path(shutil.copytree(toy_avatars, tmp_path / "avatars"))
-
-
-def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change avatar.json behind the program's back."""
-    path = folder / "avatar.json"
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
 
 
 def rewrite_track(folder: Path, **arrays: np.ndarray) -> None:
@@ -93,7 +94,7 @@ def test_every_changed_byte_is_noticed(avatars_dir: Path, filename: str) -> None
     ("change", "message"),
     [
         (lambda d: d.update(schema="other"), "is not an avatar description"),
-        (lambda d: d.update(version=3), "format version 3, this program reads 2"),
+        (lambda d: d.update(version=2), "format version 2, this program reads 3"),
         (lambda d: d["recipe"].update(fps=30), "fps: 30, this code 25"),
         (lambda d: d["recipe"].clear(), "fps: None, this code 25"),
         (lambda d: d.pop("licence"), "field 'licence' is None, expected str"),
@@ -114,7 +115,7 @@ def test_every_changed_byte_is_noticed(avatars_dir: Path, filename: str) -> None
     ],
 )
 def test_a_wrong_description_is_refused(avatars_dir: Path, change: Callable[[Any], object], message: str) -> None:
-    edit(avatars_dir / NAME, change)
+    edit_manifest(avatars_dir / NAME, change)
     with pytest.raises(BrokenAvatarError, match=message):
         open_avatar(avatars_dir, NAME)
 
@@ -146,7 +147,7 @@ def test_a_track_of_another_form_is_refused(avatars_dir: Path) -> None:
 
 def test_a_pickle_in_the_track_is_not_loaded(avatars_dir: Path) -> None:
     rewrite_track(avatars_dir / NAME, motion_T=np.array([print] * FRAMES, object))
-    with pytest.raises(BrokenAvatarError, match="allow_pickle=False"):
+    with pytest.raises(BrokenAvatarError, match=r"motion_T is object"):
         open_avatar(avatars_dir, NAME)
 
 
@@ -238,6 +239,15 @@ def test_consent_decides_who_may_be_served(avatars_dir: Path) -> None:
     assert given.manifest.consent.source_sha256 == "ab" * 32
     unchanged = {"consent": None}
     assert {**asdict(given.manifest), **unchanged} == {**asdict(without.manifest), **unchanged}
+
+
+def test_consent_is_not_recorded_while_the_avatar_is_made_anew(avatars_dir: Path) -> None:
+    with running(HOLDER, avatars_dir / NAME) as other:
+        with pytest.raises(InUseError, match=rf"{NAME} is being written by another process \({other.pid} on"):
+            record_consent(avatars_dir, NAME, "Ada, 2026-11-20, demos")
+        other.kill()
+        other.wait()
+        assert record_consent(avatars_dir, NAME, "Ada, 2026-11-20, demos").consent is not None
 
 
 def test_commands(avatars_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

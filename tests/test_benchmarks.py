@@ -14,16 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import first_frame, growth, peer, per_frame, service
+from benchmarks import attack, first_frame, growth, live, machine, peer, per_frame, service
 from benchmarks.lateness import Listener
 from benchmarks.macs import count_gmac
 from benchmarks.material import write_scaled_avatar
+from benchmarks.measures import attacks
 from benchmarks.measures.first_frame import summarise_imports
 from benchmarks.measures.growth import resident_mb
 from benchmarks.measures.service import Client, side_by_side_tables, text_of
 from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
+from benchmarks.table import report
 from recipe.recipe_328 import CROP_PX
 from services.avatars.avatar import open_avatar
+from services.runtimes.processor import this_processor
 from tests.toy_avatar import NAME, SIZE, toy_avatars  # noqa: F401
 
 FRAMES = 4
@@ -53,6 +56,17 @@ def test_per_frame(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
         parts += ms[runtime, "audio encoder"] + ms[runtime, "decoder"]
         assert ms[runtime, "sum of the stages of the whole"] == pytest.approx(parts)
         assert [row["of peak, CPU"] != "" for row in rows if row["stage"] == "decoder"] == [True, True]
+
+
+def test_attacks_are_told_and_held_off(toy_avatars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    out, wish = tmp_path / "a.json", ["--name", NAME, "--avatars_dir", str(toy_avatars), "--times", "0.1"]
+    assert attack.main([*wish, "--json", str(out), "--attacks", "strange requests", "no key"]) == 0
+    (strange, no_key) = json.loads(out.read_text())["rows"]
+    assert strange["held"] == no_key["held"] == "yes" and "500" not in strange["what happened"]
+    harmless = attacks.Outcome("nothing", "nothing", held=False)
+    monkeypatch.setitem(attacks.ATTACKS, "other sites", lambda _: harmless)
+    assert attack.main([*wish, "--attacks", "other sites"]) == 2, "harm is told by the exit code"
+    assert attack.main([*wish, "--attacks", "a storm"]) == 2
 
 
 def test_a_scaled_avatar_shows_the_same_crop(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -141,6 +155,22 @@ def test_service(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
         assert 20 < cost["peak MB so far"] < 20_000
 
 
+def test_live(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ["--runtime", "onnxruntime", "--rounds", "2", "--words", "8", "--streams", "2", "--soak", "3"]
+    document = _run(live, toy_avatars, tmp_path / "a.json", *options)
+    answers, tiers, patch, jpeg, soak = (_table(document, number) for number in range(5))
+    assert len(answers) == 6
+    for row in answers:
+        assert 0 < row["p50 ms"] <= row["p95 ms"] <= row["most ms"]
+    sizes = {row["tier"]: row for row in tiers}
+    assert sizes["patch"]["frames"] == sizes["jpeg"]["frames"] > 25
+    assert 0 < sizes["patch"]["kB/picture"] < sizes["jpeg"]["kB/picture"]
+    for row in (*patch, *jpeg):
+        assert row["speech s"] == pytest.approx(sizes["jpeg"]["frames"] / 25)
+        assert 0 <= row["late p95 ms"] <= row["late most ms"]
+    assert [row["utterances"] for row in soak] == [1, 3, "after it"]
+
+
 class _Stutter(BaseHTTPRequestHandler):
     """Ten frames, the last five half a second after the first five."""
 
@@ -227,3 +257,17 @@ import time:       100 |        400 | numpy
 import time:      2000 |       2000 | cv2
 """
     assert summarise_imports(log) == ([("cv2", 2.0, 1), ("numpy", 0.4, 2)], 2.4, 3)
+
+
+def test_machine_tells_the_class_and_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert machine.main(["--rounds", "1", "--json", str(tmp_path / "a.json")]) == 0
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["machine"].startswith(str(this_processor())) and document["machine"] in capsys.readouterr().out
+    rows = {(row["what"], row["threads"]): row["by the clock"] for row in document["tables"][0]["rows"]}
+    assert rows["matrix product, float32", 1] > 1 and rows["matrix product, int8", 1] > 1 and rows["copy", 1] > 0.1
+    assert any(this_processor().kind in note for note in document["tables"][0]["notes"])
+
+
+def test_every_table_names_the_processor(capsys: pytest.CaptureFixture[str]) -> None:
+    report("Something", ["a"], [["b"]], None)
+    assert capsys.readouterr().out.startswith(f"Something ({this_processor()}, load ")

@@ -111,7 +111,7 @@ def test_environment_goes_before_the_file_and_options_before_both(
         ("AVATAR328_MODELS__DEVICE", "tpu", "AVATAR328_MODELS__DEVICE is 'tpu': Input should be 'auto'"),
         ("AVATAR328_SERVER__PORT", "70000", "AVATAR328_SERVER__PORT is '70000': Input should be less than"),
         ("AVATAR328_LIMITS__UPLOAD_S", "nan", "AVATAR328_LIMITS__UPLOAD_S"),
-        ("AVATAR328_LIMITS__SESSIONS", "0", "AVATAR328_LIMITS__SESSIONS is '0'"),
+        ("AVATAR328_LIMITS__SESSIONS", "-1", "AVATAR328_LIMITS__SESSIONS is '-1'"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("source", ["environment", "file"])
@@ -151,16 +151,21 @@ def test_relative_paths_start_at_the_repository(monkeypatch: pytest.MonkeyPatch,
     assert found.models.avatars_dir == tmp_path / "avatars" and found.debug.folder == Path("/elsewhere/debug")
 
 
-def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_options_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     served: list[dict[str, Any]] = []
 
-    def serve(app: Any, host: str, port: int, most_connections: int, **_: Any) -> None:
-        served.append({"app": app, "host": host, "port": port, "limit_concurrency": most_connections})
+    def serve(app: Any, host: str, port: int, **_: Any) -> None:
+        served.append({"app": app, "host": host, "port": port})
 
     monkeypatch.setattr("services.http.server.serve", serve)
     with caplog.at_level("WARNING"):
         assert api.main(["--port", "8123"]) == 0
         assert caplog.text == ""
+        assert api.main(["--host", "0.0.0.0"]) == 2  # without keys
+        assert "python -m services.access new NAME" in capsys.readouterr().err
+        monkeypatch.setenv("AVATAR328_ACCESS__OPEN_TO_ALL", "true")
         assert api.main(["--host", "0.0.0.0"]) == 0
         monkeypatch.setenv("AVATAR328_SERVER__ALLOWED_HOSTS", "avatar.lan")
         assert api.main(["--port", "8124"]) == 0
@@ -171,7 +176,6 @@ def test_options_of_the_command_line(monkeypatch: pytest.MonkeyPatch, caplog: py
         ("127.0.0.1", 8124),
     ]
     assert [run["app"].state.settings.public for run in served] == [False, True, True]
-    assert {run["limit_concurrency"] for run in served} == {128}
 
 
 def test_a_device_that_is_not_there_is_an_error(

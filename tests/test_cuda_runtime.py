@@ -81,7 +81,9 @@ def test_pictures_are_near_those_of_float32(half: LoadedAvatar, float32: LoadedA
 def test_a_trained_avatar_draws_the_same_in_half_precision() -> None:
     """As exported by torch, with weights stored as int8."""
     runtimes: tuple[Runtime, ...] = (CudaRuntime(device="cpu"), OnnxRuntime("cpu", 1))
-    models = [ModelService(REPOSITORY / "avatars", runtime, MIB, 1, 256 * MIB).open("demo") for runtime in runtimes]
+    models = [
+        ModelService(REPOSITORY / "avatars", runtime, MIB, 1, 256 * MIB).open("demo-unet") for runtime in runtimes
+    ]
     embedding_BD = [model.encode_audio(*sound())[:3] for model in models]
     np.testing.assert_array_equal(*embedding_BD)
     pictures = [model.decode(model.encode_template([0, 70, 140]), embedding_BD[0]) for model in models]

@@ -145,4 +145,4 @@ def test_the_command_restores_once_and_says_so(
     kept = load_arrays(tmp_path / "eve" / "photo.npz")["photo_HWC"]
     assert kept[320, 320].mean() > picture[256, 256].mean() + 25
     assert photo_328.main([*arguments, "--restore", "sharper"]) == 2
-    assert "the restorer sharper is not a file" in caplog.text
+    assert f"the restorer {Path.cwd() / 'sharper'} is not a file" in caplog.text

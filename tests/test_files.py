@@ -1,18 +1,16 @@
-"""Files appear whole or not at all, and a folder has one writer at a time."""
+"""Files and folders appear whole or not at all."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from recipe.errors import InUseError, OutputError
-from recipe.files import only_writer, result_path, written_aside
-from tests.conftest import REPOSITORY
+from recipe.files import built_aside, result_path, written_aside
+from recipe.locks import only_writer
+from tests.processes import running
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -33,15 +31,26 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
 
 
 def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", "pass"])
-    dead.wait()
-    left, living = tmp_path / f".a.{dead.pid}-1.part.json", tmp_path / f".a.{os.getppid()}-1.part.json"
-    others = tmp_path / f".b.{dead.pid}-1.part.json"
-    for path in (left, living, others):
-        path.touch()
-    with written_aside(tmp_path / "a.json") as part:
-        part.touch()
-    assert not left.exists() and living.exists() and others.exists()
+    """By the lock, not by the number of the process: that says nothing about another container's."""
+    program = "import sys, pathlib; from recipe.files import PartFile\n"
+    program += "part = PartFile(pathlib.Path(sys.argv[1])); print(part.path, flush=True); sys.stdin.read()"
+    path, other_path = tmp_path / "a [1].json", tmp_path / "b.json"
+    with running(program, path) as killed, running(program, path) as living, running(program, other_path) as others:
+        killed.kill()
+        killed.wait()
+        with written_aside(path) as part:
+            part.write_text("new")
+        left = {file.name for file in tmp_path.iterdir()}
+        assert left == {path.name, Path(living.first_line).name, Path(others.first_line).name}
+        assert path.read_text() == "new"
+
+
+def test_a_name_as_long_as_a_file_system_allows_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 120 + ".json")
+    for text in ("one", "two"):
+        with written_aside(path) as part:
+            part.write_text(text)
+    assert path.read_text() == "two" and list(tmp_path.iterdir()) == [path]
 
 
 def test_two_threads_write_one_file_without_mixing(tmp_path: Path) -> None:
@@ -64,23 +73,35 @@ def test_two_threads_write_one_file_without_mixing(tmp_path: Path) -> None:
     assert found <= set(texts) and path.read_text() in texts
 
 
-def test_the_second_writer_is_told_who_holds_the_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    program = "import sys, pathlib; from recipe.files import only_writer\n"
-    program += "with only_writer(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(folder)],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None and other.stdout.readline() == "held\n"
-        with pytest.raises(InUseError, match=rf"another process \({other.pid}: .*only_writer"), only_writer(folder):
-            pass
-        other.communicate()
-    with only_writer(folder):
-        assert folder.is_dir()
+def test_a_folder_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+    final = tmp_path / "ada"
+    for text in ("first", "second"):
+        with built_aside(final) as folder:
+            (folder / "a").write_text(text)
+            with pytest.raises(InUseError, match="ada is being written"), built_aside(final):
+                pass
+        assert (final / "a").read_text() == text
+    with pytest.raises(KeyboardInterrupt), built_aside(final) as folder:
+        (folder / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert (final / "a").read_text() == "second" and list(tmp_path.iterdir()) == [final]
+
+
+def test_a_folder_that_was_being_replaced_when_the_process_was_killed_comes_back(tmp_path: Path) -> None:
+    final, old, part = tmp_path / "ada", tmp_path / ".ada.old", tmp_path / ".ada.part"
+    for folder in (old, part):
+        folder.mkdir()
+    (old / "avatar.json").write_text("earlier")
+    with pytest.raises(RuntimeError), built_aside(final):
+        assert (final / "avatar.json").read_text() == "earlier"
+        raise RuntimeError
+    assert (final / "avatar.json").read_text() == "earlier" and list(tmp_path.iterdir()) == [final]
+
+
+def test_no_folder_is_built_while_another_writes_it(tmp_path: Path) -> None:
+    with only_writer(tmp_path / "ada"), pytest.raises(InUseError), built_aside(tmp_path / "ada"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_result_goes_where_it_was_asked_to_and_over_nothing(tmp_path: Path) -> None:

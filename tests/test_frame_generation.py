@@ -23,7 +23,7 @@ from services.avatars.loaded import LoadedAvatar
 from services.avatars.template import TemplateWalk
 from services.errors import TemplateRangeError
 from services.frame_generation_service import FrameGenerationService, HeardSound
-from services.types import VideoFrame
+from services.types import ToldLips, VideoFrame
 from tests.toy_avatar import toy_avatars, toy_model, toy_services  # noqa: F401
 
 # ruff: noqa: F811
@@ -211,11 +211,11 @@ class QuickModel:
         self.first_batch_frames, self.batch_frames = first_batch_frames, batch_frames
         self.calls: list[int] = []  # frames of each
 
-    def encode_audio(self, pcm_BS: np.ndarray, gate_B: np.ndarray) -> np.ndarray:
+    def encode_audio(self, pcm_BS: np.ndarray, gate_B: np.ndarray, lips: ToldLips = ()) -> np.ndarray:
         self.calls.append(len(pcm_BS))
         return gate_B[:, None]
 
-    def draw(self, indices: Sequence[int], embedding_BD: np.ndarray) -> Iterator[np.ndarray]:
+    def draw(self, indices: Sequence[int], embedding_BD: np.ndarray, held: Sequence[bool] = ()) -> Iterator[np.ndarray]:
         return (np.zeros((2, 2, 3), np.uint8) for _ in indices)
 
 

@@ -204,6 +204,8 @@ def test_an_avatar_without_consent_is_rendered_with_a_notice(
     audio = write_beep(tmp_path / "a.wav", duration_s=0.1)
     assert infer(avatars_dir, audio, out=tmp_path / "out.mp4") == 0
     assert "has no consent record" in capsys.readouterr().out.splitlines()[-1]
+    with av.open(str(tmp_path / "out.mp4")) as video:
+        assert video.metadata["comment"] == "AI-generated; no consent recorded"
 
 
 def test_the_recording_itself_is_never_overwritten(

@@ -23,7 +23,7 @@ from recipe.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX
 from services.avatars.avatar import open_avatar
 from services.errors import ModelRuntimeError
 from services.runtimes.choice import choose_runtime
-from services.runtimes.int8 import processor_sums_int8, round_inputs
+from services.runtimes.int8 import round_inputs
 from services.runtimes.openvino import OpenVinoRuntime
 from tests.toy_avatar import NAME, toy_avatars  # noqa: F401
 from training.export import DecoderGraph, export_graph
@@ -33,7 +33,6 @@ from training.weights import store_as_int8
 WIDTH = 32  # the narrowest whose weights are all stored as int8
 EMBEDDING = 16
 NAMES = [*FEATURES, "embedding_BD"]
-needs_vnni = pytest.mark.skipif(not processor_sums_int8(), reason="no VNNI: int8 is never used on this processor")
 
 
 def given(rows: int, seed: int) -> list[np.ndarray]:
@@ -87,7 +86,6 @@ def test_the_exported_picture_is_what_the_network_draws(decoder: DecoderGraph) -
     assert np.abs(found - wanted).max() <= 1
 
 
-@needs_vnni
 def test_int8_draws_nearly_the_exact_pictures(decoder: DecoderGraph, graph: Path) -> None:
     arrays = given(4, 2)
     loaded = OpenVinoRuntime("int8", 2).load(graph)
@@ -99,7 +97,6 @@ def test_int8_draws_nearly_the_exact_pictures(decoder: DecoderGraph, graph: Path
     assert mouth_psnr_db(exact[::-1], exact, everywhere) < 30  # the rows differ by more
 
 
-@needs_vnni
 def test_every_convolution_runs_in_integers(graph: Path) -> None:
     core = openvino.Core()
     model = core.read_model(str(graph))
@@ -147,13 +144,6 @@ def test_a_damaged_calibration_is_reported(tmp_path: Path, text: str) -> None:
     calibration_path(path).write_text(text)
     with pytest.raises(BrokenAvatarError, match=r"unet_decoder\.int8\.json is no int8 calibration"):
         read_calibration(path)
-
-
-@pytest.mark.parametrize(("flags", "answer"), [("fpu avx2", False), ("fpu avx512f avx512_vnni", True), ("", False)])
-def test_only_processors_that_sum_in_32_bits_count(tmp_path: Path, flags: str, answer: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n" if flags else "")
-    assert processor_sums_int8(tmp_path / "cpuinfo") is answer
-    assert not processor_sums_int8(tmp_path / "absent")
 
 
 def test_an_old_avatar_loads_and_a_file_nobody_vouches_for_is_refused(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -25,7 +25,7 @@ from services.avatars.loaded import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
 from services.runtimes.onnx import OnnxGraph, OnnxRuntime, cuda_device_count
-from services.runtimes.runtime import Arrays
+from services.runtimes.runtime import Arrays, Trial
 from tests.toy_avatar import (  # noqa: F401
     FRAMES,
     NAME,
@@ -51,8 +51,8 @@ class SpyRuntime(OnnxRuntime):
         self.batch_frames = batch_frames
         self.fed: dict[str, list[Arrays]] = {}
 
-    def load(self, path: Path) -> OnnxGraph:
-        graph = super().load(path)
+    def load(self, path: Path, trial: Trial | None = None) -> OnnxGraph:
+        graph = super().load(path, trial)
         graph.batch_frames = self.batch_frames
         calls = self.fed.setdefault(path.stem, [])
         run = graph.run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.page_browser import ARTIFACTS, browser, notice, open_page, said, say, stats, until
+from tests.page_browser import ARTIFACTS, browser, choose_voice, notice, open_page, said, say, stats, until
 from tests.page_server import Told, create_stand_in, serve
 
 __all__ = ["browser"]
@@ -56,11 +56,10 @@ def test_an_uploaded_recording_is_said_and_can_be_saved(page: Page, site: tuple[
     until(page, "avatar328.player.stats().played_s > 0.3")
     said(page)
     assert site[1].requests[-1]["file"] == "words.wav"
-    assert page.inner_text("#generated") == "1.2 s generated"
-    assert page.inner_text("#download") == "Download MP4"
+    assert page.inner_text("#generated") == "0:01"
     with page.expect_download() as download:
         page.click("#download")
-    assert download.value.suggested_filename == "words.mp4"
+    assert download.value.suggested_filename == "drawn-words.mp4"
 
 
 def test_a_recording_can_be_dropped_anywhere(page: Page, site: tuple[str, Told]) -> None:
@@ -94,27 +93,59 @@ def test_a_busy_server_is_asked_again_when_it_said(page: Page, site: tuple[str, 
 
 
 def test_a_server_that_is_gone_is_told(page: Page) -> None:
-    page.route("**/generate", lambda route: route.abort())
+    """One state in header, pill and toast; the page finds the server again by itself, and offers to say it again."""
+    page.route("**/generate?*", lambda route: route.abort())
+    page.route("**/health", lambda route: route.abort())
     say(page, "Is anybody there?")
     until(page, "!document.getElementById('notice').hidden")
-    assert "The server cannot be reached" in notice(page)
-    assert page.is_visible("#notice-retry")
+    assert "Not connected" in notice(page)
+    assert page.inner_text("#server") == page.inner_text("#state-text") == "Offline"
+    box = page.locator("#notice").bounding_box()
+    assert box is not None
+    assert box["y"] > 0, "the toast is in view"
+    assert box["y"] + box["height"] <= 900, "the toast is in view"
+    page.unroute("**/health")
+    page.unroute("**/generate?*")
+    until(page, "document.getElementById('notice').innerText.includes('Connected again')", 15)
+    assert page.inner_text("#server") == page.inner_text("#state-text") == "Ready"
+    page.click("#notice-action")
+    until(page, "avatar328.player.stats().played_s > 0.2")
 
 
-def test_the_page_recovers_when_the_server_comes_back(browser: Browser, site: tuple[str, Told]) -> None:
+def test_the_page_starts_by_itself_when_the_server_comes_back(browser: Browser, site: tuple[str, Told]) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.route("**/avatars", lambda route: route.abort())
     page.goto(site[0])
     until(page, "!document.getElementById('notice').hidden")
-    assert page.inner_text("#server") == "Not connected"
+    assert page.inner_text("#server") == "Offline"
     assert page.inner_text("#empty") == "The avatar appears here as soon as the server answers."
     page.unroute("**/avatars")
-    page.click("#notice-retry")
     until(page, "!document.getElementById('canvas').hidden")
-    assert page.inner_text("#server") == "Voice engine: Flite"
+    assert page.inner_text("#server") == "Ready"
     assert not page.is_visible("#empty")
-    assert notice(page) == ""
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("rate", "limit", "says"), [(156.0, 4, "4 at a time"), (13.4, 1, "slower than real time: 13 of 25 frames/s")]
+)
+def test_what_the_machine_was_measured_to_do_is_told(
+    browser: Browser, site: tuple[str, Told], rate: float, limit: int, says: str
+) -> None:
+    url, told = site
+    before = told.sessions
+    told.sessions = {"limit": 2, "source": "provisional", "measured": None}
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(url)
+    until(page, "document.getElementById('server').textContent === 'Ready'")
+    assert "Flite" not in page.inner_text("body"), "the first screen is plain"
+    page.click("summary")
+    told.sessions = {"limit": limit, "source": "measured", "measured": {"frames_per_s": rate}}
+    until(page, f"document.getElementById('server-facts').innerText.includes('{says}')")
+    assert "Flite" in page.inner_text("#server-facts")
+    told.sessions = before
     context.close()
 
 
@@ -142,17 +173,24 @@ def test_text_that_cannot_be_said_never_leaves_the_page(page: Page, site: tuple[
 
 
 def test_what_was_said_can_be_downloaded(page: Page, site: tuple[str, Told]) -> None:
-    assert not page.is_visible("#download")
+    """The MP4 is made of what is here, nothing is generated again; the button says that it is at work."""
+    assert page.is_disabled("#download")
     say(page, "seconds=0.6 & more")
     said(page)
+    asked = len(site[1].requests)
     with page.expect_download() as download:
         page.click("#download")
-    assert download.value.suggested_filename == "avatar.mp4"
-    assert site[1].requests[-1] == {"text": "seconds=0.6 & more", "format": "mp4"}
+        assert page.get_attribute("#download", "aria-busy") == "true"
+        assert page.inner_text("#download") == "Making MP4…"
+    assert download.value.suggested_filename == "drawn-seconds-0-6-more.mp4"
+    (request,) = site[1].requests[asked:]
+    sent = request["mp4"]
+    assert (len(sent["sizes"]), sum(sent["sizes"]), sent["sound"]) == (15, sent["pictures"], 15 * 1280)
+    until(page, "document.getElementById('download').innerText === 'MP4'")
 
 
 def test_choices_are_sent(page: Page, site: tuple[str, Told]) -> None:
-    page.select_option("#voice", "espeak:en-gb")
+    choose_voice(page, "espeak:en-gb")
     page.evaluate("document.getElementById('speed').value = 1.5")
     page.evaluate("document.getElementById('speed').dispatchEvent(new Event('input'))")
     assert page.inner_text("#speed-value") == "1.5×"
@@ -162,9 +200,11 @@ def test_choices_are_sent(page: Page, site: tuple[str, Told]) -> None:
     assert (asked["voice"], asked["speed"], asked["avatar"]) == ("espeak:en-gb", 1.5, "drawn")
 
 
-def test_avatars_are_listed_with_their_quality(page: Page) -> None:
+def test_avatars_are_listed_plainly_and_their_quality_is_behind_details(page: Page) -> None:
     listed = page.inner_text("#avatars")
-    assert "Lip sync 0.93, sharpness 0.60: follows closely, crisp" in listed
+    assert "Lip sync" not in page.inner_text("body")
+    page.click("summary")
+    assert "Lip sync 0.93, sharpness 0.60: follows closely, crisp" in page.inner_text("#qualities")
     assert "its hash differs; copy the avatar again" in listed
     assert page.is_disabled("input[value=damaged]")
     assert page.is_checked("input[value=drawn]")
@@ -227,7 +267,7 @@ def test_the_label_is_always_on_the_picture(page: Page) -> None:
 
 
 def test_debug_controls(page: Page, site: tuple[str, Told]) -> None:
-    assert page.inner_text("summary") == "Debug Controls"
+    assert page.inner_text("summary") == "Details"
     page.click("summary")
     until(page, "!document.getElementById('debug-enabled').checked")
     page.check("#debug-enabled")

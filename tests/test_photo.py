@@ -22,7 +22,8 @@ from data_prep.photo_avatar import make_photo_avatar
 from data_prep.photo_from_video import best_frame
 from data_prep.still_landmarks import StillLandmarks
 from recipe.avatar_format import PHOTO_FILE, read_manifest, seal_avatar
-from recipe.errors import BrokenAvatarError, ConsentFormatError, OutputError
+from recipe.errors import BrokenAvatarError, ConsentFormatError, OutputError, RevokedError
+from recipe.tombstones import Tombstone, write_tombstone
 from recipe.warp.arrays import load_arrays
 from recipe.warp.draw import WarpedFace
 from services.avatars.__main__ import main as avatars_main
@@ -30,7 +31,7 @@ from services.avatars.avatar import PhotoAvatar, list_avatars, open_avatar, open
 from services.errors import WrongKindError
 from tests.conftest import REPOSITORY
 from tests.photo_material import AA, Picture, evidence_of, found_in, prepared, request, written
-from tests.toy_avatar import NAME, toy_avatars  # noqa: F401
+from tests.toy_avatar import NAME, edit_manifest, toy_avatars  # noqa: F401
 
 
 @pytest.fixture
@@ -90,28 +91,22 @@ def test_both_kinds_live_side_by_side(avatars_dir: Path, toy_avatars: Path, caps
     assert "eve: 250 idle frames of 512x512 px" in capsys.readouterr().out
 
 
-def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    document = json.loads((folder / "avatar.json").read_text())
-    change(document)
-    (folder / "avatar.json").write_text(json.dumps(document))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(kind="hologram"), "this program knows video and photo"),
+        (lambda d: d.update(kind="hologram"), "this program knows video and film and photo"),
         (lambda d: d.update(kind="video"), "lists no hash of frames.mp4"),
         (lambda d: d["files"].pop("photo.npz"), "lists no hash of photo.npz"),
         (lambda d: d["versions"].update(warp=2), "version 2 of the warp, this program draws 1"),
         (lambda d: d["template"].update(motion_seed="x"), "from seed 'x'"),
-        (lambda d: d.update(frames=10**9), "a loop of 1000000000 frames"),
+        (lambda d: d.update(frames=10**9), "at most an hour"),
         (lambda d: d.update(width=256), "holds a photo of 512x512 px, avatar.json says 256x512"),
     ],
 )
 def test_a_wrong_description_is_refused(
     avatars_dir: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    edited(avatars_dir / "eve", change)
+    edit_manifest(avatars_dir / "eve", change)
     with pytest.raises(BrokenAvatarError, match=message):
         open_avatar(avatars_dir, "eve")
 
@@ -153,6 +148,14 @@ def test_nothing_half_written_is_left(photo_file: Path, avatars_dir: Path, monke
             make_photo_avatar(request(photo_file, avatars_dir, name=name), Stopwatch())
     assert [path.name for path in avatars_dir.iterdir()] == ["eve"]
     assert {path.name: path.read_bytes() for path in (avatars_dir / "eve").iterdir()} == before
+
+
+def test_a_revoked_photo_is_refused(photo_file: Path, avatars_dir: Path) -> None:
+    manifest, _ = make_photo_avatar(request(photo_file, avatars_dir), Stopwatch())
+    write_tombstone(avatars_dir, Tombstone(manifest.source_sha256, "eve", "2026-11-26", "Eve"))
+    with pytest.raises(RevokedError, match="was revoked by Eve"):
+        make_photo_avatar(request(photo_file, avatars_dir, name="another"), Stopwatch())
+    assert not (avatars_dir / "another").exists()
 
 
 def test_replacing_keeps_the_consent_and_spares_trained_avatars(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.bad_photos import png_that_says
 from data_prep.errors import NotAPictureError, PictureSizeError
 from data_prep.picture_file import read_picture
 from tests.photo_material import Picture, prepared, written
@@ -63,18 +62,6 @@ def test_files_that_are_no_pictures_are_refused(picture: Picture, tmp_path: Path
     refused("video.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 400, NotAPictureError, "is no picture")
     with pytest.raises(NotAPictureError, match="is not a file"):
         prepared(tmp_path / "nobody.jpg")
-
-
-def png_that_says(width: int, height: int) -> bytes:
-    """A tiny file whose header promises a huge picture."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
 
 
 @pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (60_000, 60_000), (100, 400)])

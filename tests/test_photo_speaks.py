@@ -9,14 +9,18 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 
+import inference_328
 from config import Models
 from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm
 from recipe.articulation.speakers import speaker
 from recipe.audio_window import window_pcm
 from recipe.avatar_format import AUDIO_ENCODER_FILE, EMBEDDING, GATE, PCM
+from recipe.face_restorer import FaceRestorer
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
 from recipe.shipped import EARS_FILE, ShippedNetworkError, checked_ears
+from services.avatars.photo_model import LoadedPhoto
 from services.container import Services, build_services
 from services.errors import WrongKindError
 from services.model_service import ModelService
@@ -24,7 +28,9 @@ from services.runtimes.onnx import OnnxRuntime
 from services.runtimes.openvino import OpenVinoRuntime, Precision
 from services.types import AvatarModel
 from tests.conftest import REPOSITORY
+from tests.patches import assert_patches_over_idle_pictures_are_the_whole
 from tests.service_material import Humming, app_for, client_of, lines_of, of_type, settings_for
+from tests.test_face_restorer import network
 
 DEMO = REPOSITORY / "avatars" / "demo"
 
@@ -76,6 +82,13 @@ def test_a_shut_gate_shows_the_idle_loop(model: AvatarModel) -> None:
     np.testing.assert_array_equal(first, again)
 
 
+def test_patches_are_the_whole_pictures(model: AvatarModel, bob: np.ndarray) -> None:
+    windows = np.stack([bob[16_000 + 640 * i : 16_000 + 640 * i + 8032] for i in range(5)])
+    told = model.encode_audio(windows, np.ones(5, np.float32))
+    rest = model.encode_audio(np.zeros((1, 8032), np.float32), np.zeros(1, np.float32))[0]
+    assert_patches_over_idle_pictures_are_the_whole(model, [0, 11, 40, 41, 42], told, rest)
+
+
 def test_the_server_serves_it_like_any_other(photo_avatars: Path, services: Services, tmp_path: Path) -> None:
     settings = settings_for(photo_avatars, tmp_path, models={"default_avatar": "eve"})
     with client_of(app_for(settings, services)) as client:
@@ -95,7 +108,7 @@ def test_the_server_serves_it_like_any_other(photo_avatars: Path, services: Serv
 
 def test_networks_of_its_own_are_not_to_be_had(photo_avatars: Path) -> None:
     models = ModelService(photo_avatars, OnnxRuntime("cpu"), 1 << 30, 1, 1)
-    with pytest.raises(WrongKindError, match="was made from a photo"):
+    with pytest.raises(WrongKindError, match="no network draws"):
         models.open_trained("eve")
 
 
@@ -136,3 +149,41 @@ def test_other_ears_than_those_of_the_card_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShippedNetworkError, match="cannot be read"):
         checked_ears(copy)
     checked_ears.cache_clear()
+
+
+def test_the_mouth_of_every_frame_can_be_restored(
+    services: Services, model: AvatarModel, bob: np.ndarray, tmp_path: Path
+) -> None:
+    """A network that brightens shows where it was let: on the mouth, which moves with the head."""
+    assert isinstance(model, LoadedPhoto)
+    lit = model.restored_by(FaceRestorer(network(tmp_path / "bright.onnx", 0.3)))
+    spoken = bob[: 20 * SAMPLES_PER_FRAME]
+    before, after = (
+        [frame.frame_rgb_HWC.astype(int) for frame in services.frames.generate(one, [spoken])] for one in (model, lit)
+    )
+    mouth = model.avatar.arrays["points_K3"][[61, 291, 0, 17], :2].mean(0).astype(int)
+    for plain, restored in zip(before, after, strict=True):
+        brighter = (restored - plain).sum(-1)
+        centre = np.argwhere(brighter > brighter.max() / 2).mean(0)[::-1]
+        assert np.linalg.norm(centre - mouth) < 12
+        assert brighter[mouth[1], mouth[0]] > 60 and not brighter[:200].any()  # the eyes are above
+    again = services.frames.generate(model, [spoken])
+    np.testing.assert_array_equal(next(again).frame_rgb_HWC, before[0])  # the avatar itself is as it was
+
+
+def test_the_command_restores_photo_avatars_alone(
+    photo_avatars: Path, bob: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "bob.wav", bob[:4800], 16_000)
+    arguments = ["--audio_path", str(tmp_path / "bob.wav"), "--restore", str(network(tmp_path / "bright.onnx", 0.3))]
+    shown = []
+    for number, more in enumerate((arguments[:2], arguments)):
+        out = tmp_path / f"{number}.mp4"
+        folders = ["--avatars_dir", str(photo_avatars), "--out", str(out)]
+        assert inference_328.main(["--name", "eve", *folders, *more]) == 0
+        with av.open(str(out)) as video:
+            shown.append(next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int))
+    assert (shown[1] - shown[0])[280:330, 230:290].mean() > 15
+    wrong = ["--name", "demo", "--out", str(tmp_path / "no.mp4"), "--runtime", "onnxruntime", *arguments]
+    assert inference_328.main(wrong) == 2
+    assert "--restore is for avatars of photos" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from data_prep.dataset_328 import PRODUCTS, Dataset328, DatasetError, open_datas
 from data_prep.video import iter_rgb
 from recipe.crop import crop_face
 from recipe.errors import BadNameError
+from recipe.locks import only_writer
 from recipe.names import check_name, safe_name
 from recipe.recipe_328 import SAMPLE_RATE_HZ, RecipeMismatchError
 from recipe.sound import load_audio
@@ -284,16 +284,12 @@ def test_name_without_or_with_several_recordings_is_explained(
     assert run("nobody", dataset_dir) == 2 and "found none" in caplog.text
     (dataset_dir / NAME / f"{NAME}.mkv").write_bytes(b"second")
     assert run(NAME, dataset_dir) == 2 and f"found {NAME}.mkv, {NAME}.mov" in caplog.text
-    assert run("missing.mp4", dataset_dir) == 2 and "there is no file 'missing.mp4'" in caplog.text
+    assert run("missing.mp4", dataset_dir) == 2 and f"there is no file '{Path.cwd() / 'missing.mp4'}'" in caplog.text
 
 
 def test_two_processes_do_not_prepare_the_same_dataset(dataset_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
-    handle = os.open(dataset_dir / NAME, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
+    with only_writer(dataset_dir / NAME):
         assert run(NAME, dataset_dir) == 2
-    finally:
-        os.close(handle)
     assert "by another process" in caplog.text
     open_dataset(dataset_dir / NAME)
 

@@ -183,7 +183,7 @@ def test_two_ranges_give_the_video_of_one_pass(
 
 def test_missing_assets_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVATAR328_PRESENTER_CACHE", str(tmp_path))
-    monkeypatch.setattr(assets.shutil, "which", lambda name: None)
+    monkeypatch.setattr(assets.shutil, "which", lambda name, path=None: None)
     monkeypatch.setattr(assets.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(assets.AssetsMissingError, match="neither pip nor uv"):
         assets.data_folder()

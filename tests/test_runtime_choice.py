@@ -17,7 +17,7 @@ from services.model_service import ModelService
 from services.runtimes.choice import MeasuredRuntime, choose_runtime
 from services.runtimes.onnx import OnnxRuntime
 from services.runtimes.openvino import OpenVinoRuntime
-from services.runtimes.runtime import Arrays, Graph, TensorSpec
+from services.runtimes.runtime import Arrays, Graph, TensorSpec, Trial
 from tests.toy_avatar import NAME, build_toy_avatar
 
 MIB = 1 << 20
@@ -86,7 +86,7 @@ class _Fake:
     def suits(self, path: Path) -> bool:
         return self._only in path.name
 
-    def load(self, path: Path) -> Graph:
+    def load(self, path: Path, trial: Trial | None = None) -> Graph:
         self.loaded += 1
         return self
 

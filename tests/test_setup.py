@@ -87,6 +87,18 @@ def test_setup_for_serving_on_a_gpu(setup: Setup) -> None:
     assert _extras(asked) == ["serve", "serve-gpu"]
 
 
+def test_what_is_started_by_its_module_is_found_from_every_folder(setup: Setup, tmp_path: Path) -> None:
+    """`python -m evaluation` from elsewhere ended with "No module named evaluation"."""
+    (setup.folder / "only_there").mkdir()  # a name that the environment of these tests does not lead to as well
+    (setup.folder / "only_there" / "__main__.py").write_text("print('found')")
+    packages = setup.folder / ".venv/lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    setup.asked("--serve")
+    program = "import runpy, site, sys; site.addsitedir(sys.argv[1]); runpy.run_module('only_there')"
+    command = [sys.executable, "-c", program, str(packages)]
+    assert subprocess.run(command, cwd="/", capture_output=True, text=True, check=True).stdout == "found\n"
+
+
 @pytest.mark.parametrize("built_for_cpu", [True, False])
 def test_setup_for_serving_keeps_a_full_environment_whole(setup: Setup, built_for_cpu: bool) -> None:
     """Renewing half of it would leave packages that do not fit each other; and its torch stays what it is."""

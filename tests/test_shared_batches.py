@@ -18,7 +18,7 @@ from services.errors import ModelRuntimeError
 from services.frame_generation_service import FrameGenerationService
 from services.model_service import ModelService
 from services.runtimes.onnx import OnnxGraph, OnnxRuntime, cuda_device_count
-from services.runtimes.runtime import Arrays, Graph, TensorSpec
+from services.runtimes.runtime import Arrays, Graph, TensorSpec, Trial
 from services.runtimes.shared_batches import SharedBatches
 from services.types import VideoFrame
 from tests.toy_avatar import NAME, toy_avatars, toy_model, toy_services, write_audio_encoder  # noqa: F401
@@ -242,7 +242,7 @@ class SharingRuntime(OnnxRuntime):
     def __init__(self) -> None:
         super().__init__("cpu", threads=1)
 
-    def load(self, path: Path) -> Graph:
+    def load(self, path: Path, trial: Trial | None = None) -> Graph:
         graph = super().load(path)
         graph.batch_frames = BATCH  # type: ignore[misc]
         return SharedBatches(graph)

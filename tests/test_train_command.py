@@ -39,7 +39,9 @@ def test_options_of_packaging_are_refused_at_other_stages(
 
 
 def test_options_of_training_are_refused_when_packaging(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--preset is of --stage syncnet and unet" in refused(["--stage", "package", "--preset", "tiny"], capsys)
+    assert "--preset is of --stage film and syncnet and unet" in refused(
+        ["--stage", "package", "--preset", "tiny"], capsys
+    )
     assert "--start_from is of --stage unet" in refused(["--stage", "syncnet", "--start_from", "best.pt"], capsys)
 
 

@@ -190,7 +190,7 @@ def test_a_second_training_of_one_name_is_told_who_has_the_folder(tmp_path: Path
         assert other.stdout is not None
         while other.stdout.readline() != "1\n":
             assert other.poll() is None
-        with pytest.raises(InUseError, match=rf"{folder} is being written by another process \({other.pid}: "):
+        with pytest.raises(InUseError, match=rf"{folder} is being written by another process \({other.pid} on "):
             fit(Line(), folder)
         assert other.wait(timeout=60) == 0
     assert load_checkpoint(folder / "last.pt")["step"] == 12

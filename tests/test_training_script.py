@@ -57,15 +57,26 @@ def asked(place: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_all_four_steps_in_their_order(place: Path) -> None:
+def test_all_six_steps_in_their_order(place: Path) -> None:
     script = start(place, CONSENT="Ada Example, 2026-11-20, tests", PRESET="tiny")
     said, _ = script.communicate(timeout=60)
     assert script.returncode == 0 and "done in" in said
     assert asked(place) == [
         "-m data_prep ada --name ada",
+        "train_328.py --name ada --stage film --preset tiny --device cpu",
+        "train_328.py --name ada --stage package --picture film --consent Ada Example, 2026-11-20, tests",
         "train_328.py --name ada --stage syncnet --preset tiny --device cpu",
         "train_328.py --name ada --stage unet --preset tiny --device cpu",
-        "train_328.py --name ada --stage package --consent Ada Example, 2026-11-20, tests",
+        "train_328.py --name ada --stage package --keep_film --consent Ada Example, 2026-11-20, tests",
+    ]
+
+
+def test_without_a_gpu_the_film_is_the_avatar(place: Path) -> None:
+    said, _ = start(place, SYNTHETIC="1").communicate(timeout=60)
+    assert "done in" in said
+    assert asked(place)[1:] == [
+        "train_328.py --name ada --stage film --preset quick --device cpu",
+        "train_328.py --name ada --stage package --picture film --synthetic",
     ]
 
 
@@ -78,10 +89,10 @@ def test_a_consent_is_checked_before_hours_are_spent(place: Path, consent: str) 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("stage", ["syncnet", "unet"])
+@pytest.mark.parametrize("stage", ["film", "syncnet", "unet"])
 def test_a_signal_reaches_the_training_and_is_waited_for(place: Path, stage: str, number: signal.Signals) -> None:
     """bash died of it and the training went on without anybody knowing."""
-    script = start(place, STOP_AT=stage)
+    script = start(place, STOP_AT=stage, PRESET="tiny")
     deadline = time.monotonic() + 30
     while "ready" not in asked(place):
         assert script.poll() is None and time.monotonic() < deadline
@@ -96,6 +107,6 @@ def test_a_signal_reaches_the_training_and_is_waited_for(place: Path, stage: str
 def test_a_failure_keeps_its_exit_code(place: Path) -> None:
     python = place / ".venv" / "bin" / "python"
     python.write_text('#!/usr/bin/env bash\n[[ "$*" != *syncnet* ]] || exit 2\n')
-    script = start(place)
+    script = start(place, PRESET="tiny")
     script.communicate(timeout=60)
     assert script.returncode == 2

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
 from recipe.colour import encode_rgb
 from recipe.sound import SoundTrack, load_audio, original_sound
 from services.errors import VideoWriteError
+from services.streaming.events import mark_of
 from services.streaming.video_writer import write_video
 from services.types import VideoFrame
 from tests.conftest import REPOSITORY
@@ -219,3 +221,11 @@ def test_original_sound_starts_where_the_networks_sound_starts(presenter_video: 
     sound = np.concatenate(list(track.blocks), axis=1)
     assert (track.rate_hz, track.channels) == (16_000, 1)
     np.testing.assert_allclose(sound[0], load_audio(presenter_video), atol=1e-6)
+
+
+@pytest.mark.parametrize("consent", ["recorded", "none"])
+def test_a_file_says_that_it_is_generated(tmp_path: Path, consent: Any) -> None:
+    write_video(tmp_path / "out.mp4", noise_frames(2), SIZE, SIZE, None, mark_of(consent))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        said = container.metadata["comment"]
+    assert said == ("AI-generated; no consent recorded" if consent == "none" else "AI-generated")

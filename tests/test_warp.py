@@ -19,6 +19,7 @@ from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm
 from recipe.mouth import eye_distance
 from recipe.warp.arrays import load_arrays, save_arrays
 from recipe.warp.draw import WarpedFace
+from recipe.warp.face import smile_of
 from recipe.warp.motion import idle_motion
 from recipe.warp.points import LOWER_INNER, UPPER_INNER
 from recipe.warp.source import prepare_source
@@ -71,6 +72,26 @@ def test_drawn_mouths_open_as_told(face: WarpedFace) -> None:
     # In size, too: the outer corners of the eyes are about 93 mm apart in the basis' face.
     slope = np.polyfit(told, drawn, 1)[0] * 93
     assert 0.75 < slope < 1.25
+
+
+def test_a_smile_of_the_photo_relaxes_while_it_speaks(face: WarpedFace) -> None:
+    """And p, b and m close nevertheless; a serious photo is drawn as it is told."""
+    smiling = face.draw(mouth_units({"mouthSmile": 0.8}), STILL)
+    points = found_in(smiling).points_K3
+    smiler = WarpedFace(prepare_source(smiling, points))
+    silent = smiler.draw(mouth_units({}), STILL).astype(int)
+    assert np.abs(silent - smiling).mean() < 0.05  # it smiles on
+
+    def corners_up(picture: np.ndarray) -> float:
+        found = found_in(picture).points_K3[:, :2]
+        return float((found[13, 1] - found[[61, 291], 1].mean()) / eye_distance(found[None])[0])
+
+    for sound in ("p b m", "b, rounded"):
+        drawn = smiler.draw(mouth_units(CLOSED[sound]), STILL)
+        serious = corners_up(face.draw(mouth_units(CLOSED[sound]), STILL))
+        assert opening(drawn) < 0.012
+        assert corners_up(drawn) - serious < 0.75 * (corners_up(smiling) - serious)
+    assert smile_of(points) > 0.3 and smile_of(found_in(face.draw(mouth_units({}), STILL)).points_K3) == 0
 
 
 def test_an_open_photo_opens_and_closes_as_told(open_face: WarpedFace) -> None:
@@ -198,3 +219,14 @@ def test_without_a_person_the_fields_fade(picture: np.ndarray, found: StillLandm
     x0, y0, x1, _ = arrays["boxes_24"][0]
     border = np.abs(drawn.astype(int) - picture)[y0 : y0 + 2, x0:x1].max() if y0 else 0
     assert border < 12  # no seam where the moving box ends
+
+
+def test_the_landmarks_of_a_frame_lie_where_its_face_shows_them(face: WarpedFace) -> None:
+    """Found anew in a frame whose head is moved, they are where `landmarks` says."""
+    aa, head = mouth_units(AA), np.array([0.08, -0.06, 0.05, 0.0, 0.0])
+    still, moved = (face.landmarks(aa, way) for way in (np.zeros(5), head))
+    seen_still, seen_moved = (found_in(face.draw(aa, way)).points_K3[:, :2] for way in (np.zeros(5), head))
+    places = [468, 473, 4, 61, 291]
+    way_seen, way_told = (seen_moved - seen_still)[places], (moved - still)[places]
+    assert np.linalg.norm(way_told, axis=1).min() > 3
+    assert np.linalg.norm(way_seen - way_told, axis=1).mean() < 1.0

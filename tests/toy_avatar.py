@@ -6,7 +6,8 @@ the sound changes what is drawn; what they draw means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from config import Models
-from recipe.avatar_format import FEATURES, seal_avatar
+from recipe.avatar_format import FEATURES, MANIFEST_FILE, seal_avatar, seal_of
 from recipe.colour import decode_rgb, encode_rgb
 from recipe.crop import crop_face
 from recipe.mask_328 import alpha_bounds, hidden_mask
@@ -227,3 +228,11 @@ def toy_services(toy_avatars: Path) -> Services:
 @pytest.fixture(scope="module")
 def toy_model(toy_services: Services) -> LoadedAvatar:
     return toy_services.models.open(NAME)
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change avatar.json as somebody would who knows how it is sealed."""
+    path = folder / MANIFEST_FILE
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps({**document, "seal": seal_of(document)}))

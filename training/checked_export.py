@@ -42,7 +42,7 @@ def export_checked(
     references: NDArray[np.int64],
     folder: Path,
     weights: str,
-    compile_int8: CompileInt8 | None,
+    compile_int8: CompileInt8,
 ) -> dict[str, float]:
     """Export the three graphs; largest absolute error of each against torch on real crops and sound.
 
@@ -53,7 +53,7 @@ def export_checked(
         references: frame numbers.
         folder: where the graphs go.
         weights: "int8" stores them in a quarter of the space, "float32" as they are.
-        compile_int8: None where this processor cannot compute int8 as serving would.
+        compile_int8: runs the decoder in int8 as serving would.
     Returns:
         By file. The decoder's output are bytes: its error is in levels of 255. Weights stored as int8 add
         `int8_psnr_db`: how close the whole chain's pictures come to those of the exact weights; and
@@ -84,15 +84,12 @@ def _calibrate(
     dataset: Dataset328,
     inputs_of: InputsOf,
     modules: dict[str, torch.nn.Module],
-    compile_int8: CompileInt8 | None,
+    compile_int8: CompileInt8,
 ) -> dict[str, float]:
-    """Write the decoder's int8 calibration; how close the mouths of held-out frames come to the exact ones.
+    """Write the decoder's int8 calibration; how close the mouths of held-out frames come to the exact ones here.
 
-    Nothing where the processor cannot measure it: the avatar then never computes in int8.
+    Another processor may sum otherwise: serving compares again where it runs.
     """
-    if compile_int8 is None:
-        log.warning("this processor has no VNNI: the avatar gets no int8 decoder; package it on one that has")
-        return {}
     path = folder / UNET_DECODER_FILE
     bounds = input_bounds(dataset, inputs_of, modules)
     close_db = round(held_out_mouth_psnr_db(dataset, inputs_of, modules, compile_int8(path, bounds)), 1)

@@ -187,7 +187,19 @@ def export_graph(
     assert program is not None
     with written_aside(path) as part:
         program.save(str(part), external_data=False)
+        model = onnx.load(str(part))
+        without_traces(model)
+        onnx.save(model, str(part))
         onnx.checker.check_model(str(part))
+
+
+def without_traces(model: onnx.ModelProto) -> None:
+    """Take out of a graph where in whose files its nodes were written: nobody needs it, and it tells of a machine."""
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            kept = [entry for entry in node.metadata_props if not entry.key.endswith("stack_trace")]
+            del node.metadata_props[:]
+            node.metadata_props.extend(kept)
 
 
 def max_abs_error(

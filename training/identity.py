@@ -31,6 +31,7 @@ DEFINED_BY: Final[dict[str, tuple[str, ...]]] = {
     "syncnet": (*_COMMON, "training.sync_windows", "training.syncnet_stage"),
     "lips": (*_COMMON, "training.lip_stage"),
     "ears": (*_SOUND, "training.loop", "training.ears.material", "training.ears.stage", "models.ears"),
+    "fit": (*_COMMON, "training.film.ears", "training.film.fit", "recipe.film.points", "recipe.film.shape"),
     "unet": (*_COMMON, *_PICTURE, "training.unet_stage"),
 }
 _MOST_DIFFERENCES: Final = 6  # more is not read; options.json has them all

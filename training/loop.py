@@ -23,7 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
-from recipe.files import only_writer
+from recipe.locks import only_writer
 from recipe.progress import progress
 from training.data import step_generator
 from training.distributed import Workers

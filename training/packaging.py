@@ -1,4 +1,4 @@
-"""The last stage: avatars/NAME from a dataset and its trained generator.
+"""The last stage: avatars/NAME from a dataset and what was trained on it.
 
 The folder is built beside its final place and renamed when everything in it is there, hashed and checked; an older
 avatar of that name is replaced only then.
@@ -7,11 +7,10 @@ avatar of that name is replaced only then.
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -19,26 +18,30 @@ import torch
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328, open_dataset
+from models.checkpoint import load_checkpoint
 from recipe.avatar_format import (
     FRAMES_FILE,
-    MANIFEST_FILE,
     POSTER_FILE,
     TRACK_FILE,
-    Consent,
+    AvatarManifest,
     parse_consent,
     read_manifest,
     seal_avatar,
     write_manifest,
 )
 from recipe.errors import BrokenAvatarError
-from recipe.files import only_writer
+from recipe.files import built_aside
+from recipe.film.arrays import FILM_VERSION
 from recipe.names import check_name
-from recipe.recipe_328 import check_recipe
+from recipe.recipe_328 import check_recipe, recipe
+from recipe.tombstones import check_not_revoked
 from training.checked_export import CompileInt8, export_checked
+from training.film.export import write_film
 from training.generator import trained_generator
 from training.identity import dataset_identity, differences
+from training.poster import choose_poster, write_poster
 from training.references import build_pools
-from training.template import Template, choose_template, copy_frames, template_track, write_poster
+from training.template import Template, choose_template, copy_frames, template_track
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +49,17 @@ _OPEN_LICENCE = "depicts no real person; free to use"
 _PERSON_LICENCE = "only within the scope of the recorded consent"
 _NO_LICENCE = "no consent recorded: private evaluation only"
 
+Picture = Literal["unet", "film"]
+
 # The sealed avatar, its dataset and its checkpoints -> the metrics of the held-out block.
 Evaluate = Callable[[Path, Path, Path], dict[str, float | str | None]]
+
+_CCC_LESS = 0.05  # of the opening: so much less is seen as a mouth that does not follow
+_BLURRED = 0.6  # of the filmed mouth's sharpness: less is seen as blurred teeth
+
+
+class _FilmKeptError(Exception):
+    """Not an error: the better avatar is there already."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class Packaging:
         licence: what may be done with the avatar, in words; "" says what consent and `synthetic` imply.
         weights: "int8" or "float32".
         template_s: longest template.
+        picture: who draws: "unet", the trained generator, or "film", the filmed frames, moved.
+        keep_film: a film avatar of the same recording that is there already stays if it is the better one.
     """
 
     name: str
@@ -73,35 +87,42 @@ class Packaging:
     licence: str
     weights: str
     template_s: float
+    picture: Picture = "unet"
+    keep_film: bool = False
 
     @property
     def said_licence(self) -> str:
         return self.licence or (_OPEN_LICENCE if self.synthetic else _PERSON_LICENCE)
 
 
-def package(asked: Packaging, compile_int8: CompileInt8 | None, evaluate: Evaluate | None) -> Path:
+def package(asked: Packaging, compile_int8: CompileInt8, evaluate: Evaluate | None) -> Path:
     """Build the avatar.
 
     Args:
         asked: what and where.
-        compile_int8: runs the decoder as serving would; None where this processor cannot.
+        compile_int8: runs the decoder in int8 as serving would.
         evaluate: measures the held-out block; None leaves the metrics empty.
     Returns:
         Its folder.
     Raises:
-        InUseError: another process packages the same name.
+        RevokedError: the person wants no avatar of this recording any more.
+        InUseError: another process makes or changes an avatar of that name.
         UserError, ValueError, OSError: something is missing or does not fit; the message says what to do.
     """
     name = check_name(asked.name)
     dataset = open_dataset(asked.dataset_dir / name)
-    checkpoint = _checkpoint_of(asked.checkpoint_dir / name, dataset)
-    final, folder = asked.avatars_dir / name, asked.avatars_dir / f".{name}.part"
+    checkpoint = _checkpoint_of(asked.checkpoint_dir / name, dataset, asked.picture)
+    final = asked.avatars_dir / name
     source_sha256 = str(dataset.manifest["source"]["sha256"])
+    check_not_revoked(asked.avatars_dir, source_sha256)
+    there = _earlier(final, source_sha256)
+    if asked.picture == "film" and there is not None and there.kind == "video":
+        log.warning("%s stays as it is: a face trained on this recording draws it (remove it to have the film)", final)
+        return final
     given = parse_consent(asked.consent, source_sha256) if asked.consent else None
-    with only_writer(folder):
-        try:
-            consent = given or _earlier_consent(final, source_sha256)
-            _empty(folder)
+    try:
+        with built_aside(final) as folder:
+            consent = given or (None if there is None else there.consent)
             facts = _build(asked, dataset, checkpoint, folder, compile_int8)
             facts |= {"consent": None if consent is None else asdict(consent)}
             if consent is None and not asked.synthetic and not asked.licence:
@@ -111,17 +132,36 @@ def package(asked: Packaging, compile_int8: CompileInt8 | None, evaluate: Evalua
                 log.info("measuring the held-out block")
                 metrics = evaluate(folder, dataset.folder, asked.checkpoint_dir / name)
                 write_manifest(folder, replace(manifest, metrics=metrics))
-            _replace(folder, final)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+                if asked.keep_film and (reason := _film_is_better(there, metrics)):
+                    raise _FilmKeptError(reason)
+    except _FilmKeptError as kept:
+        log.warning("%s stays as it is, drawn from the film: %s", final, kept)
     return final
 
 
-def _checkpoint_of(folder: Path, dataset: Dataset328) -> dict[str, Any]:
-    """The trained generator, if it was trained on what the dataset holds."""
-    checkpoint = trained_generator(folder / "unet")
-    check_recipe(checkpoint["recipe"], f"checkpoint {folder}")
+def _film_is_better(there: AvatarManifest | None, metrics: dict[str, float | str | None]) -> str | None:
+    """In what the film avatar that is there beats the trained one on the held-out block; None where it does not."""
+    if there is None or there.kind != "film":
+        return None
+    film_ccc, film_sharp = (_number(there.metrics, key) for key in ("opening_ccc", "sharpness_ratio"))
+    ccc, sharp = (_number(metrics, key) for key in ("opening_ccc", "sharpness_ratio"))
+    if film_ccc is not None and ccc is not None and ccc < film_ccc - _CCC_LESS:
+        return f"the trained mouth follows the sound less (CCC of the opening {ccc:.2f}, film {film_ccc:.2f})"
+    if film_sharp is not None and sharp is not None and sharp < min(_BLURRED, film_sharp):
+        return f"the trained mouth is blurred (sharpness {sharp:.2f} of the filmed one's, film {film_sharp:.2f})"
+    return None
+
+
+def _number(metrics: Mapping[str, Any], key: str) -> float | None:
+    value = metrics.get(f"generated.{key}")
+    return value if isinstance(value, float) else None
+
+
+def _checkpoint_of(folder: Path, dataset: Dataset328, picture: Picture) -> dict[str, Any]:
+    """What was trained, if it was trained on what the dataset holds."""
+    checkpoint = trained_generator(folder / "unet") if picture == "unet" else load_checkpoint(folder / "film/best.pt")
+    if picture == "unet":
+        check_recipe(checkpoint["recipe"], f"checkpoint {folder}")
     trained_on, here = checkpoint["identity"].get("dataset", {}), dataset_identity(dataset.manifest)
     if trained_on != here:
         raise ValueError(
@@ -136,7 +176,7 @@ def _build(
     dataset: Dataset328,
     checkpoint: dict[str, Any],
     folder: Path,
-    compile_int8: CompileInt8 | None,
+    compile_int8: CompileInt8,
 ) -> dict[str, Any]:
     """Fill the folder; the facts for avatar.json, but for the consent."""
     template = choose_template(dataset, asked.template_s)
@@ -144,19 +184,13 @@ def _build(
     copy_frames(dataset.frames_path, folder / FRAMES_FILE, template.start, template.stop)
     references = _references(dataset, template)
     np.savez_compressed(folder / TRACK_FILE, allow_pickle=False, **template_track(dataset, template, references))
-    calmest = int(np.argmin(dataset.opening_T[template.start : template.stop]))
-    write_poster(folder / FRAMES_FILE, calmest, folder / POSTER_FILE)
-    log.info("exporting to ONNX and comparing with torch")
-    errors = export_checked(checkpoint, dataset, template, references, folder, asked.weights, compile_int8)
-    return {
+    part = slice(template.start, template.stop)
+    poster = choose_poster(dataset.landmarks_TK2[part], dataset.opening_T[part], dataset.pose_T3[part])
+    write_poster(folder / FRAMES_FILE, poster, folder / POSTER_FILE)
+    versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+    versions |= {"training_steps": checkpoint["step"]}
+    facts: dict[str, Any] = {
         "name": dataset.name,
-        "recipe": checkpoint["recipe"],
-        "versions": {
-            "torch": torch.__version__,
-            "onnxruntime": onnxruntime.__version__,
-            "training_steps": checkpoint["step"],
-            "weights": asked.weights,
-        },
         "synthetic": asked.synthetic,
         "source_sha256": str(dataset.manifest["source"]["sha256"]),
         "licence": asked.said_licence,
@@ -164,8 +198,22 @@ def _build(
         "width": int(dataset.manifest["width"]),
         "height": int(dataset.manifest["height"]),
         "metrics": {},
-        "onnx_max_abs_error": errors,
         "template": {"source_start": template.start, "source_stop": template.stop},
+    }
+    log.info("exporting to ONNX and comparing with torch")
+    if asked.picture == "film":
+        errors = write_film(checkpoint, dataset, template, folder)
+        return facts | {
+            "kind": "film",
+            "recipe": recipe(),  # it listens to the spectrogram, whatever the dataset was prepared for
+            "versions": versions | {"film": FILM_VERSION},
+            "onnx_max_abs_error": errors,
+        }
+    errors = export_checked(checkpoint, dataset, template, references, folder, asked.weights, compile_int8)
+    return facts | {
+        "recipe": checkpoint["recipe"],
+        "versions": versions | {"weights": asked.weights},
+        "onnx_max_abs_error": errors,
     }
 
 
@@ -176,30 +224,13 @@ def _references(dataset: Dataset328, template: Template) -> NDArray[np.int64]:
     return chosen
 
 
-def _earlier_consent(final: Path, source_sha256: str) -> Consent | None:
-    """The consent that is recorded for the same recording in the avatar that will be replaced."""
+def _earlier(final: Path, source_sha256: str) -> AvatarManifest | None:
+    """The avatar of the same recording that is there already; a broken one is said and counts as none."""
     if not final.exists():
         return None
     try:
-        found = read_manifest(final).consent
+        found = read_manifest(final)
     except BrokenAvatarError as error:
-        log.warning("a consent recorded in the avatar that is replaced cannot be carried over: %s", error)
+        log.warning("the avatar that is replaced is broken, and a consent in it cannot be carried over: %s", error)
         return None
-    return found if found is not None and found.source_sha256 == source_sha256 else None
-
-
-def _empty(folder: Path) -> None:
-    """Remove what a killed process left in the folder, but not the folder: the lock is on it."""
-    for path in folder.iterdir():
-        path.unlink()
-
-
-def _replace(folder: Path, final: Path) -> None:
-    """Put the finished folder in its place; the older avatar goes away only when the new one is complete."""
-    assert (folder / MANIFEST_FILE).exists()
-    old = final.with_name(f".{final.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if final.exists():
-        final.rename(old)
-    folder.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+    return found if found.source_sha256 == source_sha256 else None

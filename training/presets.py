@@ -36,6 +36,17 @@ class LipPreset:
 
 
 @dataclass(frozen=True)
+class FitPreset:
+    """Steps of the shipped ears' fit to a person, in batches of single frames."""
+
+    steps: int
+    batch: int = 64
+    learning_rate: float = 3e-4
+    warmup: int = 20
+    evaluate_every: int = 60
+
+
+@dataclass(frozen=True)
 class UNetPreset:
     """Steps of the generator stages: A small, B full size, C adversarial, D cool-down."""
 
@@ -90,6 +101,7 @@ class Preset:
     lips: LipPreset
     unet: UNetPreset
     purpose: str
+    fit: FitPreset = FitPreset(steps=240)
 
 
 PRESETS: dict[str, Preset] = {
@@ -98,6 +110,7 @@ PRESETS: dict[str, Preset] = {
         LipPreset(steps=6000, batch=384, warmup=300),
         UNetPreset(steps_a=6000, steps_b=6000, steps_c=9000, steps_d=2400, clips=8, clip_frames=4),
         "five minutes of video on one modern GPU",
+        fit=FitPreset(steps=1500, evaluate_every=150),
     ),
     "quick": Preset(
         SyncNetPreset(steps=300, batch=64, evaluate_every=50, patience=4),
@@ -133,6 +146,7 @@ PRESETS: dict[str, Preset] = {
             checkpoint_every=100,
         ),
         "five minutes of video on two CPU cores, within an hour",
+        fit=FitPreset(steps=600, evaluate_every=100),
     ),
     "settle": Preset(
         SyncNetPreset(steps=500, batch=64, evaluate_every=100, patience=4),
@@ -168,5 +182,6 @@ PRESETS: dict[str, Preset] = {
             checkpoint_every=40,
         ),
         "the whole path in about two minutes, for tests; the picture is only a sketch",
+        fit=FitPreset(steps=4, batch=16, warmup=1, evaluate_every=2),
     ),
 }

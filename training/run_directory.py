@@ -2,7 +2,7 @@
 
 Everything can be cut off at any moment: checkpoints and pictures are renamed into place, and a resumed run drops
 the rows of metrics.csv that lie beyond its checkpoint and will be measured again. Whoever writes here holds the folder
-with `recipe.files.only_writer`.
+with `recipe.locks.only_writer`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,6 @@ class RunDirectory:
             self._events.close()
 
     def _move_aside(self) -> Path:
-        """The folder itself stays: the lock of this run is on it."""
         number = 1
         while (aside := self.folder.with_name(f"{self.folder.name}.old{number}")).exists():
             number += 1

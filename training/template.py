@@ -1,4 +1,4 @@
-"""The parts of an avatar that come from the dataset: template frames, their track, the encoders' inputs, the poster.
+"""The parts of an avatar that come from the dataset: template frames, their track, the encoders' inputs.
 
 Axes: T template frames, K landmarks.
 """
@@ -6,17 +6,14 @@ Axes: T template frames, K landmarks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328
-from data_prep.video import iter_rgb
 from recipe.audio_window import window_pcm
 from recipe.avatar_format import AUDIO_ENCODER_FILE, GATE, PCM, REFERENCES, TARGET, UNET_ENCODER_FILE
 from recipe.crop import INNER
@@ -145,15 +142,3 @@ def encoder_inputs(
             GATE: gates[np.minimum(frames, len(gates) - 1)],
         },
     }
-
-
-def write_poster(film: Path, number: int, target: Path) -> None:
-    """Save one picture of a film as a JPEG.
-
-    Raises:
-        ValueError: the film is shorter.
-    """
-    picture = next(islice(iter_rgb(film), number, None), None)
-    if picture is None:
-        raise ValueError(f"{film} has fewer than {number + 1} frames")
-    cv2.imwrite(str(target), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])

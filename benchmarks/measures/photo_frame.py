@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.table import Cell, report
-from data_prep.photo import Stopwatch, prepare_photo
-from recipe.warp.arrays import WarpArrays
+from data_prep.photo import PreparedPhoto, Stopwatch, prepare_photo
 from recipe.warp.draw import WarpedFace
 from recipe.warp.motion import idle_motion
 from recipe.warp.source import prepare_source
@@ -37,17 +34,15 @@ def run(options: argparse.Namespace) -> None:
     photo = prepare_photo(options.photo, 1024, Stopwatch())
     cv2.setNumThreads(1)
     try:
-        rows = [
-            _row(photo.rgb_HWC, photo.found.points_K3, photo.arrays, size, options.frames) for size in options.sizes
-        ]
+        rows = [row_of(photo, size, options.frames) for size in options.sizes]
     finally:
         cv2.setNumThreads(before)
-    report(f"A photo avatar's frame on one thread of {_processor()}", _COLUMNS, rows, options.json)
+    report("A photo avatar's frame on one thread", _COLUMNS, rows, options.json)
 
 
-def _row(
-    rgb_HWC: NDArray[np.uint8], points_K3: NDArray[np.float32], arrays: WarpArrays, size: int, frames: int
-) -> list[Cell]:
+def row_of(photo: PreparedPhoto, size: int, frames: int) -> list[Cell]:
+    """The photo at another size, in the order of the columns."""
+    rgb_HWC, points_K3, arrays = photo.rgb_HWC, photo.found.points_K3, photo.arrays
     scale = size / max(rgb_HWC.shape[:2])
     width, height = (round(side * scale / 2) * 2 for side in rgb_HWC.shape[1::-1])
     picture = np.asarray(cv2.resize(rgb_HWC, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -81,12 +76,3 @@ def _times(face: WarpedFace, frames: int) -> tuple[list[float], list[float]]:
         cpu_ms.append(1e3 * (time.process_time() - cpu))
         wall_ms.append(1e3 * (time.perf_counter() - wall))
     return cpu_ms, wall_ms
-
-
-def _processor() -> str:
-    """As Linux names it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "this processor"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "this processor")

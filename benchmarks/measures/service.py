@@ -172,11 +172,35 @@ class Client:
         found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
         return None if found is None else int(found[1]) * 1024 / 1e6
 
+    def resident_mb(self) -> float | None:
+        """Memory that the process has now; None where nobody says."""
+        try:
+            pages = int(Path(f"/proc/{self._pid}/statm").read_text(encoding="ascii").split()[1])
+        except OSError:
+            return None
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def handles(self) -> int | None:
+        """Files and sockets that the process holds; None where nobody says."""
+        return self._entries("fd")
+
+    def threads(self) -> int | None:
+        """Of the process; None where nobody says."""
+        return self._entries("task")
+
+    def _entries(self, of: str) -> int | None:
+        try:
+            return len(list(Path(f"/proc/{self._pid}/{of}").iterdir()))
+        except OSError:
+            return None
+
 
 class Server(Client):
     """`api.py` in a process of its own."""
 
-    def __init__(self, avatars_dir: Path, name: str, folder: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, avatars_dir: Path, name: str, folder: Path, settings: dict[str, str] | None = None, key: str = ""
+    ) -> None:
         """Start it.
 
         Args:
@@ -184,6 +208,7 @@ class Server(Client):
             name: the avatar that it gets ready.
             folder: for what it remembers.
             settings: further ones, by name, without the prefix.
+            key: for a server that asks for one.
         """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -201,13 +226,24 @@ class Server(Client):
         super().__init__(f"http://127.0.0.1:{port}", self._process.pid)
         self.alive_s = self.ready_s = 0.0
         self.speaks = ""
+        self._key = key
 
     def __enter__(self) -> Server:
         self.alive_s = self._wait_for("/livez")
         self.ready_s = self._wait_for("/readyz")
-        health = json.loads(urllib.request.urlopen(f"{self.address}/health").read())
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        request = urllib.request.Request(f"{self.address}/health", headers=headers)
+        health = json.loads(urllib.request.urlopen(request).read())
         self.speaks = f"{health['models']['provider']}, {health['speech']['default_voice']}"
         return self
+
+    def signal(self, number: int) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, within_s: float) -> int:
+        """Exit code, once it ended."""
+        return self._process.wait(within_s)
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

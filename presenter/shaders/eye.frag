@@ -1,6 +1,7 @@
 in vec3 P, N, R, C, S;
 in vec2 U, A;
 out vec4 pixel;
+uniform vec3 iris_dark, iris_bright, iris_inner;
 uniform mat4 to_eye_space;  // world -> eyeball at rest, radius 1
 const float IRIS = .455, PUPIL = .165;  // sine of the angle from the axis
 void main() {
@@ -9,8 +10,8 @@ void main() {
   vec3 around = vec3(cos(turn), sin(turn), 0.);
   float fibre = texture(noise, (around + vec3(0., 0., r * .24)) * 1.1).a * .65
               + texture(noise, (around + vec3(0., 0., r * .13)) * 2.4).a * .35;
-  vec3 iris = mix(vec3(.026, .013, .008), vec3(.135, .066, .032), smoothstep(.25, .75, fibre));
-  iris = mix(iris, vec3(.165, .085, .040), .5 * (1. - smoothstep(.38, .75, r)));
+  vec3 iris = mix(iris_dark, iris_bright, smoothstep(.25, .75, fibre));
+  iris = mix(iris, iris_inner, .5 * (1. - smoothstep(.38, .75, r)));
   iris *= 1. + .5 * smoothstep(.3, -.6, d.y / IRIS);          // light gathers opposite the lamp
   iris = mix(iris, vec3(.016, .009, .006), smoothstep(.78, 1., r));
   iris = mix(vec3(.003), iris, smoothstep(PUPIL / IRIS - .05, PUPIL / IRIS + .03, r));

@@ -4,6 +4,8 @@ out vec4 pixel;
 uniform sampler2D lip_mask;
 uniform vec3 lip_colour;
 uniform vec3 mouth_colour;
+uniform vec3 blush;
+uniform float pores;
 void main() {
   vec3 n = normalize(N), to_eye = normalize(camera - P);
   float inside = A.x, open_sky = A.y;
@@ -12,12 +14,12 @@ void main() {
   vec4 broad = texture(noise, R * .55), medium = texture(noise, R * 2.6), fine = texture(noise, R * 7.3);
   float tint = (.91 + .18 * broad.a) * (.96 + .08 * medium.a);
   vec3 albedo = C * vec3(pow(tint, .6), tint, pow(tint, 1.1));
-  albedo = mix(albedo, vec3(.74, .265, .19), clamp((texture(noise, R * .2 + .3).a - .5) * .5, 0., 1.));
+  albedo = mix(albedo, blush, clamp((texture(noise, R * .2 + .3).a - .5) * .5, 0., 1.));
   albedo = mix(albedo, mix(lip_colour, lip_colour * .78, fine.a * .6), lip * .86);
   albedo = mix(albedo, mouth_colour, inside);
   vec3 bumps = medium.rgb * .5 + fine.rgb * .55;
   bumps -= dot(bumps, n) * n;
-  n = normalize(n - bumps * (.045 + .06 * lip));
+  n = normalize(n - bumps * (.045 * pores + .06 * lip));
   float rough = .43 + .14 * medium.a - .13 * lip + .3 * inside;
   if (inside > .05) {
     float depth = max(1.37 - R.z, 0.);

@@ -92,10 +92,33 @@ def _influence(time_s: Float, segment: Segment) -> Float:
 def mouth_track(segments: Sequence[Segment], duration_s: float) -> MouthTrack:
     """Blend the shapes of all segments over time."""
     steps = int(np.ceil(duration_s * RATE_HZ)) + 1
-    time_s = np.arange(steps) / RATE_HZ
+    weights, visemes = _blended(segments, range(steps))
+    weights = _smoothed(weights)
+    _close_lips(weights, segments, range(steps))
+    return MouthTrack(weights, visemes / np.maximum(visemes.sum(1, keepdims=True), 1e-6))
+
+
+def mouth_at(segments: Sequence[Segment], step: int) -> Float:
+    """One step of `mouth_track`, by itself: weights in the order of UNITS.
+
+    Args:
+        segments: at least all that come within NEEDS_S of the step.
+        step: of RATE_HZ. Only at the very end of a track it differs from there, where that repeats its last step.
+    """
+    half = len(_KERNEL) // 2
+    first = max(step - half, 0)
+    weights = np.pad(_blended(segments, range(first, step + half + 1))[0], ((first - (step - half), 0), (0, 0)), "edge")
+    smooth = (_KERNEL[:, None] * weights).sum(0, keepdims=True)
+    _close_lips(smooth, segments, range(step, step + 1))
+    return np.asarray(smooth[0])
+
+
+def _blended(segments: Sequence[Segment], steps: range) -> tuple[Float, Float]:
+    """The weighted mean of the targets, and how much there is of each viseme, at these steps."""
+    time_s = np.arange(steps.start, steps.stop) / RATE_HZ
     articulator_U = np.array([ARTICULATORS.index(_ARTICULATOR_OF_UNIT[_sideless(unit)]) for unit in UNITS])
-    pulled, pull = np.zeros((steps, len(UNITS))), np.full((steps, len(ARTICULATORS)), 1e-4)
-    visemes = np.zeros((steps, len(VISEMES)))
+    pulled, pull = np.zeros((len(steps), len(UNITS))), np.full((len(steps), len(ARTICULATORS)), 1e-4)
+    visemes = np.zeros((len(steps), len(VISEMES)))
     for segment in segments:
         near = _near(segment, steps)
         influence = _influence(time_s[near], segment)
@@ -104,37 +127,45 @@ def mouth_track(segments: Sequence[Segment], duration_s: float) -> MouthTrack:
         pull[near] += dominance
         pulled[near] += dominance[:, articulator_U] * target
         visemes[near, VISEMES.index(VISEME_OF_SHAPE[segment.shape])] += influence[:, 0]
-    weights = _smoothed(pulled / pull[:, articulator_U])
-    _close_lips(weights, segments, time_s)
-    return MouthTrack(weights, visemes / np.maximum(visemes.sum(1, keepdims=True), 1e-6))
+    return pulled / pull[:, articulator_U], visemes
 
 
 def _sideless(unit: str) -> str:
     return unit.removesuffix("Left").removesuffix("Right")
 
 
-def _near(segment: Segment, steps: int) -> slice:
-    first = int(max(segment.start_s - _REACH_S, 0) * RATE_HZ)
-    return slice(first, min(int((segment.stop_s + _REACH_S) * RATE_HZ) + 1, steps))
+def _near(segment: Segment, steps: range) -> slice:
+    """Which of the steps a segment has an influence on."""
+    first = max(int(max(segment.start_s - _REACH_S, 0) * RATE_HZ), steps.start)
+    stop = min(int((segment.stop_s + _REACH_S) * RATE_HZ) + 1, steps.stop)
+    return slice(first - steps.start, max(stop - steps.start, first - steps.start))
 
 
 def _smoothed(values_RU: Float) -> Float:
     """A short Gaussian over time."""
+    padded = np.pad(values_RU, ((len(_KERNEL) // 2,) * 2, (0, 0)), "edge")
+    return np.stack([np.convolve(column, _KERNEL, "valid") for column in padded.T], 1)
+
+
+def _kernel() -> Float:
     sigma = _SMOOTHING_S * RATE_HZ
     kernel = np.exp(-0.5 * (np.arange(-int(3 * sigma), int(3 * sigma) + 1) / sigma) ** 2)
-    kernel /= kernel.sum()
-    padded = np.pad(values_RU, ((len(kernel) // 2,) * 2, (0, 0)), "edge")
-    return np.stack([np.convolve(column, kernel, "valid") for column in padded.T], 1)
+    return np.asarray(kernel / kernel.sum())
 
 
-def _close_lips(weights_RU: Float, segments: Sequence[Segment], time_s: Float) -> None:
+_KERNEL = _kernel()
+NEEDS_S = _REACH_S + (len(_KERNEL) // 2 + 1) / RATE_HZ  # on either side of a step, what is said has a say in it
+
+
+def _close_lips(weights_RU: Float, segments: Sequence[Segment], steps: range) -> None:
     """Lips meet for p, b, m and the lower lip meets the teeth for f, v, long enough to be seen at 25 fps; in place."""
+    time_s = np.arange(steps.start, steps.stop) / RATE_HZ
     for shape in ("PP", "FF"):
         closure = np.zeros(len(time_s))
         for segment in segments:
             if segment.shape != shape:
                 continue
-            near = _near(segment, len(time_s))
+            near = _near(segment, steps)
             middle, half = (segment.start_s + segment.stop_s) / 2, (segment.stop_s - segment.start_s) / 2
             outside = np.maximum(np.abs(time_s[near] - middle) - max(half - 0.004, 0.021), 0)
             closure[near] = np.maximum(closure[near], np.exp(-((outside / 0.036) ** 2)))

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.articulation.coarticulation import RATE_HZ, UNITS, Segment, mouth_track
+from recipe.articulation.coarticulation import RATE_HZ, UNITS, Segment, mouth_at, mouth_track
 from recipe.articulation.visemes import SHAPES
 from recipe.recipe_328 import FPS
 
@@ -25,9 +25,18 @@ _ONE_SIDE: Final = tuple(number for number, unit in enumerate(UNITS) if not unit
 GAP_MM_U: Final = (34.8, 0.0, 13.1, 3.8, -2.4, -2.4, -3.2, -1.2, -2.8, 0.6, 5.0, 0.0, 0.0, 0.0, 0.0)
 
 
+_SEEN_MM: Final = 0.8  # of a gap
+
+
 def opening_mm(units_TU: NDArray[np.floating]) -> NDArray[np.float64]:
     """How far the lips stand apart in the middle, mm of an average face; 0 where they touch. Any leading axes."""
     return np.maximum(np.asarray(units_TU, np.float64) @ np.array(GAP_MM_U), 0.0)
+
+
+def lips_close(units_TU: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How surely the lips are to touch, 0..1: 1 where they are pressed together, 0 where a gap is asked for that can be
+    seen. Any leading axes."""
+    return np.clip(1 - np.asarray(units_TU, np.float64) @ np.array(GAP_MM_U) / _SEEN_MM, 0.0, 1.0)
 
 
 def shape_units(shape: str) -> NDArray[np.float32]:
@@ -46,6 +55,16 @@ def spoken_units(segments: Sequence[Segment], frames: int) -> NDArray[np.float32
     track = mouth_track(segments, frames / FPS)
     at = np.minimum(((np.arange(frames) + 0.5) / FPS * RATE_HZ).round().astype(int), len(track.weights_RU) - 1)
     return track.weights_RU[at][:, _ONE_SIDE].astype(np.float32)
+
+
+def units_of_frame(segments: Sequence[Segment], frame: int) -> NDArray[np.float32]:
+    """What the mouth does in one frame, as in `spoken_units` to the last digits, (U,).
+
+    Args:
+        segments: at least all that come within `coarticulation.NEEDS_S` of its middle.
+        frame: its number.
+    """
+    return mouth_at(segments, round((frame + 0.5) / FPS * RATE_HZ))[list(_ONE_SIDE)].astype(np.float32)
 
 
 def lips_meet(segments: Sequence[Segment], frames: int) -> NDArray[np.bool_]:

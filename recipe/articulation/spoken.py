@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from recipe.articulation.visemes import Phone
 
-_PAUSE: Final = {"arpabet": "pau", "ipa": "_"}
+PAUSE: Final = {"arpabet": "pau", "ipa": "_"}
 
 
 class SpeechError(RuntimeError):
@@ -40,7 +40,7 @@ def without_gaps(marks: Iterable[tuple[str, float]], duration_s: float, alphabet
     """
     kept = [(name, start_s) for name, start_s in marks if start_s < duration_s]
     if not kept or kept[0][1] > 0:
-        kept.insert(0, (_PAUSE[alphabet], 0.0))
+        kept.insert(0, (PAUSE[alphabet], 0.0))
     stops = [*(start_s for _, start_s in kept[1:]), duration_s]
     return tuple(Phone(name, a, b) for (name, a), b in zip(kept, stops, strict=True) if b > a)
 

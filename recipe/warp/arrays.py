@@ -26,17 +26,14 @@ head's movements.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from recipe.articulation.mouth_units import MOUTH_UNITS
-from recipe.files import written_aside
+from recipe.checked_arrays import Schema, check_forms, read_checked, write_checked
 from recipe.warp.points import LANDMARKS, UPPER_INNER
 from recipe.warp.units import HEAD_MOVES
 
@@ -50,7 +47,7 @@ WARP_VERSION: Final = 1  # of this schema and of how it is drawn; stamped into e
 LONGEST_SIDE_PX: Final = 1024
 _LARGEST_BYTES: Final = 64 << 20  # of all arrays together; a picture of 1024 px has 15 MB
 # Sizes that are fixed; None where the picture decides.
-_SCHEMA: Final[dict[str, tuple[str, tuple[int | None, ...]]]] = {
+_SCHEMA: Final[Schema] = {
     "photo_HWC": ("u1", (None, None, 3)),
     "points_K3": ("f4", (LANDMARKS, 3)),
     "plate_HWC": ("u1", (None, None, 3)),
@@ -81,9 +78,7 @@ _SCHEMA: Final[dict[str, tuple[str, tuple[int | None, ...]]]] = {
 def save_arrays(path: Path, arrays: WarpArrays) -> None:
     """Write them compressed, in one step."""
     check_arrays(arrays, str(path))
-    with written_aside(path) as part:
-        plain: dict[str, Any] = dict(arrays)
-        np.savez_compressed(part, **plain)
+    write_checked(path, arrays)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -93,14 +88,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ValueError: the file is no such file; the message says what is wrong with it.
         OSError: it cannot be read.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name, (dtype, shape) in _headers(archive).items():
-                _check_form(name, dtype, shape, str(path))
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _SCHEMA}
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError) as error:
-        raise ValueError(f"{path} is no archive of arrays ({error})") from error
+    arrays = read_checked(path, _SCHEMA, _LARGEST_BYTES)
     check_arrays(arrays, str(path))
     return arrays
 
@@ -111,13 +99,7 @@ def check_arrays(arrays: WarpArrays, where: str) -> None:
     Raises:
         ValueError: names the array, its form and the expected one.
     """
-    if set(arrays) != set(_SCHEMA):
-        wrong = sorted(set(arrays) ^ set(_SCHEMA))
-        raise ValueError(f"{where}: {', '.join(wrong)} are missing or unknown")
-    for name, array in arrays.items():
-        _check_form(name, array.dtype, array.shape, where)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{where}: {name} holds numbers that are not finite")
+    check_forms(arrays, _SCHEMA, where)
     height, width = arrays["photo_HWC"].shape[:2]
     if not (2 <= height <= LONGEST_SIDE_PX and 2 <= width <= LONGEST_SIDE_PX) or height % 2 or width % 2:
         raise ValueError(
@@ -145,29 +127,3 @@ def _size(box: list[int]) -> tuple[int, int]:
 def _cells(box: list[int], cell_px: int) -> tuple[int, int]:
     height, width = _size(box)
     return -(-height // cell_px), -(-width // cell_px)
-
-
-def _headers(archive: zipfile.ZipFile) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Type and shape of every array, read without the arrays."""
-    headers, total = {}, 0
-    for info in archive.infolist():
-        name = info.filename.removesuffix(".npy")
-        if name not in _SCHEMA:
-            raise ValueError(f"{archive.filename} holds {info.filename!r}, which is no array of a photo avatar")
-        with archive.open(info) as file:
-            major = npy.read_magic(file)[0]
-            read = npy.read_array_header_1_0 if major == 1 else npy.read_array_header_2_0
-            shape, _, dtype = read(file)
-        total += int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        if total > _LARGEST_BYTES or info.file_size > _LARGEST_BYTES:
-            raise ValueError(f"{archive.filename} says it holds more than {_LARGEST_BYTES >> 20} MB")
-        headers[name] = (dtype, shape)
-    return headers
-
-
-def _check_form(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> None:
-    kind, expected = _SCHEMA[name]
-    fits = len(shape) == len(expected) and all(e is None or e == s for s, e in zip(shape, expected, strict=True))
-    if dtype != np.dtype(kind) or not fits:
-        wanted = tuple("any" if size is None else size for size in expected)
-        raise ValueError(f"{where}: {name} is {dtype} {shape}, expected {np.dtype(kind)} {wanted}")

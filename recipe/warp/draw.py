@@ -19,9 +19,10 @@ from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm
 from recipe.warp.arrays import BROWS_AT, CLOSING, COEFFICIENTS, HEAD_AT, TOUCHING, WarpArrays, check_arrays
 from recipe.warp.curves import smoothstep
 from recipe.warp.eyes import build_eye, draw_eye
+from recipe.warp.face import smile_of
 from recipe.warp.fields import sampled, source_map
 from recipe.warp.mouth_interior import MouthInterior
-from recipe.warp.units import BLINK_RANGE, BROWS_RANGE, GAZE_RANGE, HEAD_LIMITS_5, MOUTH_RANGE
+from recipe.warp.units import BLINK_RANGE, BROWS_RANGE, GAZE_RANGE, HEAD_LIMITS_5, MOUTH_RANGE, mouth_units
 
 Float32 = NDArray[np.float32]
 _LINE: Final = 41  # points of a lip's smooth line
@@ -29,6 +30,12 @@ _FEATHER: Final = 0.06  # eye distances over which the mouth's box blends into t
 _PARTED_PX: Final = 0.4  # lips closer than this touch
 _TOUCH_DARK: Final = 0.6  # an open photo lacks the dark line of lips that touch
 _PRESSED_MM: Final = 1.5  # lips told to part by this no longer press upon each other
+# A smile of the photo relaxes while it speaks. That parts the lips as much as the smile presses them together, so the
+# lower one rises. A wide jaw draws the corners down by itself; both at once would tear them.
+_SPEAKS: Final = 0.35  # sum of told units from which on somebody speaks
+_WIDE_JAW: Final = 0.5
+_JAW: Final = MOUTH_UNITS.index("jawOpen")
+_RELAXED_U: Final = -mouth_units({"mouthSmile": 1.0, "mouthLowerDown": 0.74})
 _STRIP_PX: Final = 96
 _SPARE_PX: Final = 6  # for what the face's own movements add at its outline
 _NOTHING: Final = np.empty(0, np.float32)
@@ -56,16 +63,25 @@ class WarpedFace:
         self._is_open = bool(is_open)
         self._touch_3 = arrays["mucosa_3"] * np.float32(0.6)
         self._interior = MouthInterior(arrays)
-        points = arrays["points_K3"][:, :2]
+        self._points_K2 = points = arrays["points_K3"][:, :2]
         self._eyes = [build_eye(self._photo, points, eye, arrays[f"lid_{eye}_HWC"]) for eye in (0, 1)]
         self._feather = self._feathered()
         self._strips = self._strips_of_the_person()
+        self._relaxed_U = np.float32(smile_of(arrays["points_K3"])) * _RELAXED_U
         self._along = _smooth_line(len(self._contour_I2) // 2)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of every frame, px."""
         return self._photo.shape[1], self._photo.shape[0]
+
+    @property
+    def moving_box(self) -> tuple[int, int, int, int]:
+        """Outside it every frame is the photo: left, top, right, bottom, px."""
+        boxes = np.array([self._moving, self._mouth])
+        left, top = boxes[:, :2].min(0)
+        right, bottom = boxes[:, 2:].max(0)
+        return int(left), int(top), int(right), int(bottom)
 
     def draw(
         self,
@@ -95,11 +111,21 @@ class WarpedFace:
         self._draw_mouth(frame, source, coefficients)
         return frame
 
+    def landmarks(
+        self, units_U: NDArray[np.floating], head_5: NDArray[np.floating], brows: float = 0.0
+    ) -> NDArray[np.float32]:
+        """Where the landmarks of the source lie in a frame, px: (K, 2); arguments as of `draw`."""
+        return self._fields["moving"].moved(
+            self._coefficients(units_U, head_5, brows), self._cells[0], self._moving[:2], self._points_K2
+        )
+
     def _coefficients(self, units_U: NDArray[np.floating], head_5: NDArray[np.floating], brows: float) -> Float32:
         coefficients = np.empty(COEFFICIENTS, np.float32)
-        coefficients[: len(MOUTH_UNITS)] = np.clip(units_U, *MOUTH_RANGE)
+        told_U = np.clip(units_U, *MOUTH_RANGE)
+        spoken = smoothstep(0, _SPEAKS, np.abs(told_U).sum()) * max(0.0, 1 - float(told_U[_JAW]) / _WIDE_JAW)
+        coefficients[: len(MOUTH_UNITS)] = told_U + self._relaxed_U * spoken
         coefficients[CLOSING] = 1.0
-        coefficients[TOUCHING] = max(0.0, 1 - float(opening_mm(coefficients[: len(MOUTH_UNITS)])) / _PRESSED_MM)
+        coefficients[TOUCHING] = max(0.0, 1 - float(opening_mm(told_U)) / _PRESSED_MM)
         coefficients[BROWS_AT] = np.clip(brows, *BROWS_RANGE)
         limits = np.array(HEAD_LIMITS_5)
         coefficients[HEAD_AT:] = np.clip(head_5, -limits, limits)
@@ -211,11 +237,18 @@ class _Field:
         limits = np.array(HEAD_LIMITS_5, np.float32) * [eye_distance_px, eye_distance_px, 1, 1, 1]
         return float((np.abs(self._moves[HEAD_AT:]) * limits[:, None]).sum(0).max())
 
+    def moved(self, coefficients_C: Float32, cell_px: int, origin: list[int], points_K2: Float32) -> Float32:
+        field = self._total(coefficients_C)
+        cells_K2 = (points_K2 - np.array(origin, np.float32) - (cell_px - 1) / 2) / cell_px
+        return points_K2 + sampled(field, cells_K2.astype(np.float32)[:, None])[:, 0]
+
     def source_map(self, coefficients_C: Float32, cell_px: int, origin: tuple[int, int]) -> Float32:
+        return source_map(self._total(coefficients_C), self._cells, cell_px, np.array(origin, np.float32))
+
+    def _total(self, coefficients_C: Float32) -> Float32:
         # OpenCV's product: NumPy's starts threads for it, whose waiting costs half of a frame's time again.
         total = cv2.gemm(coefficients_C[None], self._moves, 1.0, _NOTHING, 0.0)
-        field = np.asarray(total, np.float32).reshape(self._cells.shape)
-        return source_map(field, self._cells, cell_px, np.array(origin, np.float32))
+        return np.asarray(total, np.float32).reshape(self._cells.shape)
 
 
 def _below(line_L2: Float32, shape: tuple[int, int]) -> Float32:

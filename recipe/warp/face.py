@@ -37,6 +37,9 @@ from recipe.warp.points import (
 
 _FLIP: Final = np.array([1.0, -1.0, -1.0])  # the basis' axes to the picture's
 _PROPORTION: Final = (0.8, 1.25)  # of a mouth or chin, against the presenter's
+_STEADY: Final = [k for k in range(SKIN) if k not in {*UPPER_LIP, *LOWER_LIP, *MOUTH_CORNERS, *UNDER_CHIN}]
+# Of a full smile: serious faces reach .4, and from there on the mesh finds half of what is drawn.
+_NO_SMILE, _SMILE_GAIN, _MOST_SMILE = 0.4, 2.0, 0.5
 _OPEN: Final = 0.035  # inner lips this far apart, in eye distances, show something between them
 _TEETH_LIGHT: Final = 0.75  # of the skin's brightness: what shines so between the lips are teeth
 _OVERLAP: Final = 0.018  # eye distances: lips of an open photo close over the rest of teeth at their edge
@@ -80,9 +83,7 @@ def fit_face(rgb_HWC: NDArray[np.uint8], points_K3: NDArray[np.floating]) -> Fac
     if points.shape != (LANDMARKS, 3):
         raise ValueError(f"landmarks of shape {points.shape}, expected ({LANDMARKS}, 3): use data_prep's face mesh")
     basis = load_basis()
-    unsteady = {*UPPER_LIP, *LOWER_LIP, *MOUTH_CORNERS, *UNDER_CHIN}
-    still = [k for k in range(SKIN) if k not in unsteady]
-    scale, turn = _rigid_fit(basis.rest_K3[still] * _FLIP, points[still])
+    scale, turn = _rigid_fit(basis.rest_K3[_STEADY] * _FLIP, points[_STEADY])
     local = (points - points[NOSE_TIP]) @ turn
     rest = (basis.rest_K3 - basis.rest_K3[NOSE_TIP]) * _FLIP * scale
     corners = [UPPER_INNER[0], UPPER_INNER[-1]]
@@ -100,6 +101,22 @@ def fit_face(rgb_HWC: NDArray[np.uint8], points_K3: NDArray[np.floating]) -> Fac
     overlap[1:-1, 1] = _OVERLAP * eyes if is_open else 0.0
     touching = _together(points[:, :2], overlap)
     return Face(points, units[..., :2], closing, touching, turn, scale * wide, eyes, skin, is_open, own, teeth)
+
+
+def smile_of(points_K3: NDArray[np.floating]) -> float:
+    """How much of a smile a face shows, in mouth units: how high its corners stand against the upper lip.
+
+    Faces at rest differ by a few tenths, so these count as none.
+    """
+    basis, points = load_basis(), np.asarray(points_K3, np.float64)
+    scale, turn = _rigid_fit(basis.rest_K3[_STEADY] * _FLIP, points[_STEADY])
+    full = _corners_up(basis.offsets_UK3[MOUTH_UNITS.index("mouthSmile")])
+    found = (_corners_up(points @ turn / scale * _FLIP) - _corners_up(basis.rest_K3)) / full
+    return float(np.clip(_SMILE_GAIN * (found - _NO_SMILE), 0, _MOST_SMILE))
+
+
+def _corners_up(points_K3: Float) -> float:
+    return float(points_K3[list(MOUTH_CORNERS), 1].mean() - points_K3[UPPER_INNER[len(UPPER_INNER) // 2], 1])
 
 
 def _rigid_fit(source_N3: Float, target_N3: Float) -> tuple[float, Float]:

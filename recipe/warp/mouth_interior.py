@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from recipe.articulation.mouth_units import MOUTH_UNITS
 
 Float32 = NDArray[np.float32]
-# Millimetres the rows are moved from the presenter's, which hide behind the lips at small openings: upper, lower.
-_TEETH_DOWN_MM: Final = (2.2, -1.2)
+# The presenter's rows hide behind the lips at small openings. The upper crowns are made longer downwards, from a height
+# above the lips' line, so that the gums stay under a lip that f and v raise; the lower row is moved up. Millimetres.
+_UPPER_FROM_MM, _UPPER_EDGE_MM, _UPPER_LONGER_MM = 6.0, -1.6, 2.2
+_UPPER_STRETCH: Final = 1 + _UPPER_LONGER_MM / (_UPPER_FROM_MM - _UPPER_EDGE_MM)
+_LOWER_UP_MM: Final = 1.2
 _TONGUE_FOLLOWS: Final = 0.8  # of the jaw's way
 _TONGUE_DM: Final = {"tongueTipUp": 0.10, "tongueBodyUp": 0.07, "tongueLow": -0.05}  # what raises it
 _CORNER: Final = 0.24  # of the lips' width at either end shows the inside of the cheeks
@@ -74,16 +77,16 @@ class MouthInterior:
         jaw = self._jaw_2 * units_U[_JAW]
         down = axes_22[:, 1] * self._px_per_dm
         raised = float(_TONGUE_U @ units_U)
-        upper_mm, lower_mm = _TEETH_DOWN_MM
         ways = {
             "tongue": _TONGUE_FOLLOWS * jaw - down * raised,
-            "lower_teeth": jaw + down * (lower_mm / 100),
-            "upper_teeth": down * (upper_mm / 100),
+            "lower_teeth": jaw - down * (_LOWER_UP_MM / 100),
+            "upper_teeth": down * ((_UPPER_STRETCH - 1) * _UPPER_FROM_MM / 100),
         }
         for name, way in ways.items():
             sprite = self._sprites[name]
             middle = np.array([(sprite.shape[1] - 1) / 2, (sprite.shape[0] - 1) / 2], np.float32)
-            matrix = np.column_stack([axes_22, anchor + way - axes_22 @ middle])
+            along_22 = axes_22 * [1, _UPPER_STRETCH] if name == "upper_teeth" else axes_22
+            matrix = np.column_stack([along_22, anchor + way - along_22 @ middle])
             _lay(picture, cv2.warpAffine(sprite, matrix.astype(np.float64), size, flags=cv2.INTER_LINEAR))
         light = self._light(hole_HW)
         forward = np.float32(max(_LEAST_LIGHT, 1 - float(_FORWARD_U @ units_U))) ** _DIM_RGB

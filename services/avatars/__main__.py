@@ -1,18 +1,23 @@
 """Look after avatars.
 
 python -m services.avatars list | show NAME | verify NAME | consent NAME "who, date, scope"
+    | revoke NAME --yes
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipe.avatar_format import AvatarManifest
 from recipe.errors import UserError
-from services.avatars.avatar import list_avatars, open_avatar, record_consent
+from recipe.places import at_home
+
+if TYPE_CHECKING:
+    from recipe.avatar_format import AvatarManifest
 
 
 def describe(name: str, manifest: AvatarManifest) -> str:
@@ -35,6 +40,8 @@ def describe(name: str, manifest: AvatarManifest) -> str:
 
 
 def _list_text(avatars_dir: Path) -> str:
+    from services.avatars.avatar import list_avatars
+
     entries = list_avatars(avatars_dir)
     if not entries:
         return f"no avatars in {avatars_dir}\n"
@@ -47,10 +54,56 @@ def _list_text(avatars_dir: Path) -> str:
     return "".join(lines)
 
 
+def _add_revoke(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="of the avatar, its dataset and its checkpoints")
+    parser.add_argument("--by", default="", help="who revokes it, for the tombstone (default: the user's name here)")
+    parser.add_argument("--yes", action="store_true", help="do it: nothing that is removed comes back")
+    parser.add_argument("--dataset_dir", type=Path, default=at_home("dataset"), help="folder of the datasets")
+    parser.add_argument("--checkpoint_dir", type=Path, default=at_home("checkpoint"), help="folder of the checkpoints")
+    for option, folder, setting in (
+        ("--verdicts_dir", "cache/runtimes", "AVATAR328_MODELS__CACHE_DIR"),
+        ("--animations_dir", "cache/animations", "AVATAR328_SERVER__CACHE_DIR"),
+    ):
+        text = f"{setting} of the server (default: {folder})"
+        parser.add_argument(option, type=Path, default=at_home(folder), help=text)
+
+
+def _revoke_text(options: argparse.Namespace) -> str:
+    """Revoke an avatar, and tell what was done.
+
+    Raises:
+        UserError: it was not said that it shall be done, or see `revoke`.
+    """
+    from services.avatars.revocation import Places, revoke
+
+    if not options.yes:
+        raise UserError(
+            f"this removes the avatar {options.name}, its recording, dataset and checkpoints for good; say --yes"
+        )
+    places = Places(
+        options.avatars_dir,
+        options.dataset_dir,
+        options.checkpoint_dir,
+        options.verdicts_dir,
+        at_home("cache/tensorrt"),
+        options.animations_dir,
+    )
+    done = revoke(places, options.name, options.by or getpass.getuser())
+    lines = [f"removed {path}\n" for path in done.removed]
+    lines += [f"tombstone {path}\n" for path in done.tombstones]
+    lines += [f"of the same recording, and refused from now on: {other}; revoke it, too\n" for other in done.others]
+    if not done.tombstones:
+        lines.append("no hash of a recording was found: nothing keeps it from being made again\n")
+    if done.original is not None:
+        lines.append(f"the recording itself lies outside and stays: {done.original}\n")
+    lines.append("videos that were made with it (result/, outputs/, debug/) do not tell whose they are: remove them\n")
+    return "".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, 0 or 2."""
     parser = argparse.ArgumentParser(prog="python -m services.avatars", description="Look after avatars.")
-    parser.add_argument("--avatars_dir", type=Path, default=Path("avatars"), help="folder of the avatars")
+    parser.add_argument("--avatars_dir", type=Path, default=at_home("avatars"), help="folder of the avatars")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="every avatar, broken ones with the reason")
     for command, text in (("show", "its facts and metrics"), ("verify", "check every file against its hash")):
@@ -58,10 +111,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     consent = commands.add_parser("consent", help="record who agreed to the avatar")
     consent.add_argument("name")
     consent.add_argument("text", help='"who, YYYY-MM-DD, scope"')
+    _add_revoke(commands.add_parser("revoke", help="remove it, its dataset, checkpoints and caches, for good"))
     options = parser.parse_args(arguments)
+    from services.avatars.avatar import open_avatar, record_consent
+
     try:
         if options.command == "list":
             text = _list_text(options.avatars_dir)
+        elif options.command == "revoke":
+            text = _revoke_text(options)
         elif options.command == "consent":
             text = describe(options.name, record_consent(options.avatars_dir, options.name, options.text))
         else:

@@ -5,30 +5,37 @@ Axes: T template frames (25/s).
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recipe.avatar_format import (
+    FILM_FILE,
     PHOTO_FILE,
     TRACK_FILE,
     AvatarManifest,
+    ConsentState,
     check_files,
     parse_consent,
     read_manifest,
     write_manifest,
 )
+from recipe.checked_arrays import Schema, check_forms, read_checked
 from recipe.errors import BrokenAvatarError, UserError
+from recipe.film.arrays import FILM_VERSION, FilmArrays, load_film
+from recipe.locks import only_writer
 from recipe.names import check_name
 from recipe.recipe_328 import CROP_PX, FPS, REFERENCE_COUNT
+from recipe.tombstones import check_not_revoked
 from recipe.warp.arrays import WARP_VERSION, WarpArrays, load_arrays
 from recipe.warp.motion import IdleMotion, idle_motion
 from services.errors import AvatarNotFoundError, WrongKindError
 
 _SHORTEST_LOOP, _LONGEST_LOOP = 3 * FPS, 120 * FPS
+_LARGEST_TRACK: Final = 32 << 20  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,13 @@ class OpenedAvatar:
         return self.manifest.may_serve_publicly
 
     @property
+    def consent(self) -> ConsentState:
+        """What is known of the agreement of the person it shows."""
+        if self.manifest.consent is not None:
+            return "recorded"
+        return "synthetic" if self.manifest.synthetic else "none"
+
+    @property
     def notice(self) -> str | None:
         """What has to be said when it is shown without a consent record; None if nothing."""
         if self.may_serve_publicly:
@@ -57,7 +71,7 @@ class OpenedAvatar:
 
 @dataclass(frozen=True, eq=False)
 class Avatar(OpenedAvatar):
-    """Trained from a recording.
+    """Made of a recording.
 
     `affine_T23` maps frame px to crop px. `references_3HWC` are the crops the network is shown beside every
     frame: closed mouth, open, open.
@@ -68,6 +82,13 @@ class Avatar(OpenedAvatar):
     pose_T3: NDArray[np.float32]
     motion_T: NDArray[np.float32]
     references_3HWC: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class FilmAvatar(Avatar):
+    """Drawn from its film: `recipe.film.draw.FilmFace(avatar.film)` moves the frames."""
+
+    film: FilmArrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +119,7 @@ def open_avatar(avatars_dir: Path, name: str) -> Avatar | PhotoAvatar:
     Raises:
         BadNameError: the name does not fit the pattern of names.
         AvatarNotFoundError: there is no folder of that name.
+        RevokedError: the person wants no avatar any more.
         BrokenAvatarError: a file is missing, damaged, or of another version or recipe.
     """
     folder = avatars_dir / check_name(name)
@@ -138,10 +160,32 @@ def _trained(avatar: Avatar | PhotoAvatar) -> Avatar:
 
 def _opened(folder: Path, name: str | None) -> Avatar | PhotoAvatar:
     manifest = read_manifest(folder)
+    check_not_revoked(folder.parent, manifest.source_sha256)
     check_files(folder, manifest)
     if manifest.kind == "photo":
         return _open_photo(name or manifest.name, folder, manifest)
-    return Avatar(name or manifest.name, folder, manifest, **_load_track(folder / TRACK_FILE, manifest.frames))
+    track = _load_track(folder / TRACK_FILE, manifest.frames)
+    if manifest.kind == "film":
+        return FilmAvatar(name or manifest.name, folder, manifest, **track, film=_load_film(folder, manifest))
+    return Avatar(name or manifest.name, folder, manifest, **track)
+
+
+def _load_film(folder: Path, manifest: AvatarManifest) -> FilmArrays:
+    if manifest.versions.get("film") != FILM_VERSION:
+        raise BrokenAvatarError(
+            f"{folder} was made by version {manifest.versions.get('film')!r} of the film's drawing, this program draws "
+            f"{FILM_VERSION}; package the avatar again"
+        )
+    try:
+        film = load_film(folder / FILM_FILE)
+    except (OSError, ValueError) as error:
+        raise BrokenAvatarError(f"{error}; package the avatar again") from error
+    if len(film["track_TK2"]) != manifest.frames:
+        raise BrokenAvatarError(
+            f"{folder / FILM_FILE} tells of {len(film['track_TK2'])} frames, avatar.json of {manifest.frames}; package "
+            "the avatar again"
+        )
+    return film
 
 
 def _open_photo(name: str, folder: Path, manifest: AvatarManifest) -> PhotoAvatar:
@@ -169,26 +213,20 @@ def _open_photo(name: str, folder: Path, manifest: AvatarManifest) -> PhotoAvata
     return PhotoAvatar(name, folder, manifest, arrays, idle_motion(seed, manifest.frames / FPS))
 
 
-def _load_track(path: Path, frames: int) -> dict[str, NDArray]:  # type: ignore[type-arg]
-    expected = {
-        "affine_T23": (np.float32, (frames, 2, 3)),
-        "opening_T": (np.float32, (frames,)),
-        "pose_T3": (np.float32, (frames, 3)),
-        "motion_T": (np.float32, (frames,)),
-        "references_3HWC": (np.uint8, (REFERENCE_COUNT, CROP_PX, CROP_PX, 3)),
+def _load_track(path: Path, frames: int) -> dict[str, NDArray[Any]]:
+    schema: Schema = {
+        "affine_T23": ("f4", (frames, 2, 3)),
+        "opening_T": ("f4", (frames,)),
+        "pose_T3": ("f4", (frames, 3)),
+        "motion_T": ("f4", (frames,)),
+        "references_3HWC": ("u1", (REFERENCE_COUNT, CROP_PX, CROP_PX, 3)),
     }
     try:
-        with np.load(path, allow_pickle=False) as file:
-            track = {key: file[key] for key in expected}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BrokenAvatarError(f"{path} cannot be read ({error}); package the avatar again") from error
-    for key, (dtype, shape) in expected.items():
-        if track[key].dtype != dtype or track[key].shape != shape:
-            raise BrokenAvatarError(
-                f"{path}: {key} is {track[key].dtype} {track[key].shape}, expected {np.dtype(dtype)} {shape} "
-                "(avatar.json gives the number of frames); package the avatar again"
-            )
-    if not np.isfinite(track["affine_T23"]).all() or (np.linalg.det(track["affine_T23"][:, :, :2]) <= 0).any():
+        track = read_checked(path, schema, _LARGEST_TRACK)
+        check_forms(track, schema, str(path))
+    except (OSError, ValueError) as error:
+        raise BrokenAvatarError(f"{error} (avatar.json tells of {frames} frames); package the avatar again") from error
+    if (np.linalg.det(track["affine_T23"][:, :, :2]) <= 0).any():
         raise BrokenAvatarError(f"{path}: affine_T23 holds a transform without an inverse; package the avatar again")
     return track
 
@@ -219,8 +257,11 @@ def record_consent(avatars_dir: Path, name: str, text: str) -> AvatarManifest:
         text: "who, YYYY-MM-DD, scope".
     Raises:
         ConsentFormatError: the text is not of that form; nothing is changed.
+        InUseError: the avatar is being made anew, or changed by another.
     """
     avatar = open_avatar(avatars_dir, name)
-    manifest = replace(avatar.manifest, consent=parse_consent(text, avatar.manifest.source_sha256))
-    write_manifest(avatar.folder, manifest)
+    with only_writer(avatar.folder):
+        manifest = read_manifest(avatar.folder)  # what was recorded since it was opened stays
+        manifest = replace(manifest, consent=parse_consent(text, manifest.source_sha256))
+        write_manifest(avatar.folder, manifest)
     return manifest

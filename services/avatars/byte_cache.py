@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -44,6 +44,14 @@ class ByteCache(Generic[K, V]):
             self._used_bytes += size_bytes
             while self._used_bytes > self._budget_bytes and len(self._entries) > 1:
                 self._drop(next(iter(self._entries)))
+
+    def drop_if(self, unwanted: Callable[[V], bool]) -> list[K]:
+        """Forget some; returns their keys."""
+        with self._lock:
+            keys = [key for key, (value, _) in self._entries.items() if unwanted(value)]
+            for key in keys:
+                self._drop(key)
+        return keys
 
     def _drop(self, key: K) -> None:
         if key in self._entries:

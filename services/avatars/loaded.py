@@ -20,8 +20,12 @@ from recipe.paste import paste_patch, plan_paste
 from services.avatars.avatar import Avatar
 from services.avatars.byte_cache import ByteCache
 from services.avatars.networks import Networks
+from services.avatars.regions import pasted_region
 from services.avatars.template import TemplateVideo
+from services.avatars.trial import trial_of
+from services.mouth_rate import shown_rows
 from services.runtimes.runtime import Runtime
+from services.types import Patch, ToldLips
 
 # What the encoder knows of one template frame: graph output name -> (1, C, H, W).
 Features = Mapping[str, NDArray[np.float16]]
@@ -44,11 +48,12 @@ class LoadedAvatar:
         self.template = TemplateVideo(
             avatar.folder / FRAMES_FILE, manifest.frames, manifest.width, manifest.height, template_bytes
         )
-        self._networks = Networks(avatar, runtime)
+        self._networks = Networks(avatar, runtime, trial_of(avatar, self.template))
         self._features: ByteCache[int, Features] = ByteCache(features_bytes)
+        self._features_bytes = features_bytes
         weights_bytes = sum((avatar.folder / name).stat().st_size for name in manifest.files if name.endswith(".onnx"))
         self.memory_bytes = _WEIGHTS_FACTOR * weights_bytes + features_bytes + template_bytes
-        self._warm_up()
+        self._frame_bytes = self._warm_up()
 
     @property
     def batch_frames(self) -> int:
@@ -60,11 +65,19 @@ class LoadedAvatar:
         return 1 if self._networks.shares_batches else self.batch_frames
 
     @property
+    def keeps_template(self) -> bool:
+        """Whether the features of all template frames fit into their budget."""
+        return self.avatar.manifest.frames * self._frame_bytes <= self._features_bytes
+
+    @property
     def provider(self) -> str:
         """What the networks run on, as the runtime names it."""
         return self._networks.provider
 
-    def encode_audio(self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode_audio(
+        self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32], lips: ToldLips = ()
+    ) -> NDArray[np.float32]:
+        """See `services.types.AvatarModel`; these networks listen."""
         return self._networks.embed(pcm_BS, gate_B)
 
     def encode_template(self, indices: Sequence[int]) -> list[Features]:
@@ -75,7 +88,7 @@ class LoadedAvatar:
             crops = [crop_face(self.template.frame(index), self.avatar.affine_T23[index]) for index in missing]
             encoded = self._networks.encode(np.stack([crop[INNER, INNER] for crop in crops]))
             for index, new in zip(missing, encoded, strict=True):
-                self._features.put(index, new, sum(array.nbytes for array in new.values()))
+                self._features.put(index, new, _bytes(new))
                 found[index] = new
         return [features for index in indices if (features := found[index]) is not None]
 
@@ -83,13 +96,38 @@ class LoadedAvatar:
         """The patches (B, PATCH_HEIGHT_PX, INNER_PX, 4): RGB and straight alpha."""
         return self._networks.decode(features, embedding_BD)
 
-    def draw(self, indices: Sequence[int], embedding_BD: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
+    def draw(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool] = ()
+    ) -> Iterator[NDArray[np.uint8]]:
         """Template frames with the patch that the sound asks for, one after the other."""
-        patches_BHWC = self.decode(self.encode_template(indices), embedding_BD)
-        for index, patch_HWC in zip(indices, patches_BHWC, strict=True):
+        for index, patch_HWC in self._patches(indices, embedding_BD, held):
             picture_HWC = self.template.frame(index)
             yield paste_patch(picture_HWC, patch_HWC, plan_paste(self.avatar.affine_T23[index], *picture_HWC.shape[:2]))
 
-    def _warm_up(self) -> None:
+    def draw_patches(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool] = ()
+    ) -> Iterator[Patch]:
+        """The rectangles of `draw`'s pictures that the drawn patch touches."""
+        for index, patch_HWC in self._patches(indices, embedding_BD, held):
+            yield pasted_region(self.template, index, self.avatar.affine_T23[index], patch_HWC)
+
+    def _patches(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool]
+    ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        groups = shown_rows(len(indices), held)
+        first = [rows[0] for rows in groups]
+        features = self.encode_template([indices[row] for row in first])
+        for rows, patch_HWC in zip(groups, self.decode(features, embedding_BD[first]), strict=True):
+            for row in rows:
+                yield indices[row], patch_HWC
+
+    def _warm_up(self) -> int:
+        """Run each network once; bytes of a frame's features."""
         silence_BS = np.zeros((1, self._networks.hears_samples), np.float32)
-        self.decode(self.encode_template([0]), self.encode_audio(silence_BS, np.ones(1, np.float32)))
+        features = self.encode_template([0])
+        self.decode(features, self.encode_audio(silence_BS, np.ones(1, np.float32)))
+        return _bytes(features[0])
+
+
+def _bytes(features: Features) -> int:
+    return sum(array.nbytes for array in features.values())

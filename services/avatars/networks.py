@@ -32,7 +32,7 @@ from recipe.crop import INNER
 from recipe.errors import BrokenAvatarError
 from recipe.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, REFERENCE_COUNT, window_samples
 from services.avatars.avatar import Avatar
-from services.runtimes.runtime import Runtime, TensorSpec
+from services.runtimes.runtime import Runtime, TensorSpec, Trial
 from services.runtimes.shared_batches import SharedBatches
 
 _REFERENCE_CHANNELS: Final = 3 * REFERENCE_COUNT
@@ -41,14 +41,18 @@ _REFERENCE_CHANNELS: Final = 3 * REFERENCE_COUNT
 class Networks:
     """An avatar's networks in a runtime; used from any number of threads."""
 
-    def __init__(self, avatar: Avatar, runtime: Runtime) -> None:
+    def __init__(self, avatar: Avatar, runtime: Runtime, trial: Trial | None = None) -> None:
         """Load the networks and check their inputs and outputs.
 
+        Args:
+            avatar: whose they are.
+            runtime: loads them.
+            trial: frames on which a runtime may compare its pictures of the decoder with exact ones.
         Raises:
             BrokenAvatarError: a network is not of the agreed form.
             ModelRuntimeError: the runtime refuses a network.
         """
-        self._decoder = runtime.load(avatar.folder / UNET_DECODER_FILE)  # first: a self-test of the runtime takes it
+        self._decoder = runtime.load(avatar.folder / UNET_DECODER_FILE, trial)  # first: it decides
         self._encoder = runtime.load(avatar.folder / UNET_ENCODER_FILE)
         self._audio = runtime.load(avatar.folder / AUDIO_ENCODER_FILE)
         self.hears_samples = window_samples(avatar.manifest.recipe["audio_features"])

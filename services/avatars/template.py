@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from recipe.colour import decode_rgb
 from recipe.errors import BrokenAvatarError
+from recipe.media import open_container
 from recipe.recipe_328 import FPS
 from services.avatars.byte_cache import ByteCache
 from services.errors import TemplateRangeError
@@ -44,6 +45,14 @@ def turning_frames(motion_T: NDArray[np.float32]) -> tuple[int, int]:
     calm = padded[:-2] + padded[1:-1] + padded[2:]  # the movement into, at and out of the frame
     reach = min(_TURN_WITHIN, int(last * _TURN_WITHIN_SHARE))
     return int(np.argmin(calm[: reach + 1])), last - int(np.argmin(calm[::-1][: reach + 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateStep:
+    """A template frame that is shown, and where the walk goes from it."""
+
+    index: int
+    direction: int  # 1 forwards, -1 backwards in the recording
 
 
 @dataclass(slots=True)
@@ -73,11 +82,26 @@ class TemplateWalk:
         low, high = turning_frames(motion_T)
         return cls(low, high, start_frame, direction)
 
+    @classmethod
+    def after(cls, motion_T: NDArray[np.float32], shown: TemplateStep) -> TemplateWalk:
+        """Go on after a frame that was shown.
+
+        Raises:
+            TemplateRangeError: there is no such frame.
+        """
+        walk = cls.start(motion_T, shown.index, shown.direction)
+        walk.take(1)
+        return walk
+
     def take(self, count: int) -> list[int]:
         """The next `count` frames to show."""
+        return [step.index for step in self.steps(count)]
+
+    def steps(self, count: int) -> list[TemplateStep]:
+        """The next `count` frames to show, each with the direction in which the walk leaves it."""
         return [self._step() for _ in range(count)]
 
-    def _step(self) -> int:
+    def _step(self) -> TemplateStep:
         shown = self.index
         if self.index >= self.high:
             self.direction = -1
@@ -85,7 +109,7 @@ class TemplateWalk:
             self.direction = 1
         if self.low < self.high:
             self.index += self.direction
-        return shown
+        return TemplateStep(shown, self.direction)
 
 
 class TemplateVideo:
@@ -110,11 +134,12 @@ class TemplateVideo:
             BrokenAvatarError: it is no such video.
         """
         self._path = path
+        self.width, self.height = width, height
         self._picture_bytes = width * height * 3
         self._kept: ByteCache[tuple[_Kind, int], NDArray[np.uint8] | list[av.VideoFrame]] = ByteCache(cache_bytes)
         self._lock = threading.Lock()
         try:
-            self._container = av.open(str(path))
+            self._container = open_container(path)
             self._stream = self._container.streams.video[0]
             self._stream.thread_type = "AUTO"
             size = (self._stream.codec_context.width, self._stream.codec_context.height)
@@ -137,13 +162,20 @@ class TemplateVideo:
         Raises:
             BrokenAvatarError: its group of pictures cannot be decoded.
         """
+        return self._picture(index).copy()
+
+    def region(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
+        """A copy of a part of frame `index`, that the caller may draw on; raises what `frame` does."""
+        return self._picture(index)[rows, columns].copy()
+
+    def _picture(self, index: int) -> NDArray[np.uint8]:
         with self._lock:
             picture = self._kept.get(("picture", index))
             if not isinstance(picture, np.ndarray):
                 group = bisect_right(self._group_starts, index) - 1
                 picture = decode_rgb(self._decoded_group(group)[index - self._group_starts[group]])
                 self._kept.put(("picture", index), picture, picture.nbytes)
-        return picture.copy()
+        return picture
 
     def _decoded_group(self, group: int) -> list[av.VideoFrame]:
         pictures = self._kept.get(("group", group))

@@ -5,86 +5,38 @@ request -> AnimationService.start -> encoded pieces -> response
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator
+from pathlib import Path
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from services.animation_service import Begin, SpokenText, UploadedSound, new_utterance
+from recipe.files import sha256
 from services.http import openapi, schemas
-from services.http.dependencies import Animations, Cache, KnownSettings, Problems, content_type
-from services.http.negotiation import preferred
-from services.http.streams import (
-    CLIENT_CLOSED_REQUEST,
-    FORMATS,
-    Encoder,
-    disposition,
-    encoder,
-    ended_by_problem,
-    pumped,
-    pumped_whole,
-)
-from services.streaming import ndjson
+from services.http.context import AnimationContext, Context, answer_headers
+from services.http.dependencies import Animations, content_type
+from services.http.recordings import Recording, recording
+from services.http.streams import CLIENT_CLOSED_REQUEST, pumped, pumped_whole
+from services.streaming import mjpeg
 from services.streaming.animation_cache import animation_key
-from services.streaming.events import Event
 from services.streaming.idle import identity
+from services.streaming.provenance import Asked
+from services.streaming.wav import spoken_wav, wav_seconds
+from services.types import AudioChunk
+from services.utterance import Begin, SpokenText, UploadedSound
 
 router = APIRouter(tags=["animation"])
 
-Pieces = Generator[bytes, None, None]
-
-_UTTERANCE_HEADER: Final = "X-Utterance-Id"
 _CACHE_HEADER: Final = "X-Cache"
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """What the endpoints work with."""
-
-    request: Request
-    animations: Animations
-    cache: Cache
-    settings: KnownSettings
-    problems: Problems
-
-    def begin(self, avatar: str | None, start_frame: int, direction: int) -> Begin:
-        chosen = self.settings.models.default_avatar if avatar is None else avatar
-        return Begin(chosen, start_frame, direction)
-
-    def media_type(self, delivery: schemas.Delivery) -> str:
-        if delivery.format is not None:
-            return FORMATS[delivery.format]
-        return preferred(self.request.headers.get("accept"), tuple(FORMATS.values()))
-
-    def encoder(self, media_type: str, kept: Callable[[Pieces], Pieces] | None = None) -> Encoder:
-        """Events to bytes; an NDJSON stream that fails ends with a problem as its last line."""
-        encode = encoder(media_type, self.settings.server.jpeg_quality)
-
-        def pieces(events: Generator[Event, None, None]) -> Pieces:
-            coded = encode(events) if kept is None else kept(encode(events))
-            if media_type != ndjson.MEDIA_TYPE:
-                return coded
-            return ended_by_problem(coded, lambda error: self.problems.of(error, self.request.url.path))
-
-        return pieces
-
-
-def _context(
-    request: Request, animations: Animations, cache: Cache, settings: KnownSettings, problems: Problems
-) -> _Context:
-    return _Context(request, animations, cache, settings, problems)
-
-
-Context = Annotated[_Context, Depends(_context)]
 
 
 @router.get("/generate", responses=openapi.ANIMATION, response_class=Response)
 async def generate(query: Annotated[schemas.GenerateQuery, Query()], context: Context) -> Response:
     """Say a text: frames and sound, sent while they are generated."""
-    return await _say(query, query, context)
+    asked = query if query.avatar is not None else query.model_copy(update={"avatar": query.character})
+    return await _say(asked, query, context)
 
 
 @router.post(
@@ -107,7 +59,7 @@ async def generate_from_json(
     dependencies=[content_type("multipart/form-data")],
 )
 async def generate_from_audio(
-    file: UploadFile,
+    recording: Annotated[Recording, Depends(recording)],
     delivery: Annotated[schemas.Delivery, Query()],
     context: Context,
     avatar: Annotated[schemas.AvatarName, Form()] = None,
@@ -115,10 +67,11 @@ async def generate_from_audio(
     direction: Annotated[schemas.Direction, Form()] = 1,
 ) -> Response:
     """Say an uploaded recording: WAV, MP3, FLAC, OGG, M4A, or the sound of a video."""
-    media_type, utterance = context.media_type(delivery), new_utterance()
     begin = context.begin(avatar, start_frame, direction)
-    pump = context.animations.start(utterance, UploadedSound(file.file), begin, context.encoder(media_type))
-    return await pumped(context.request, pump, media_type, _headers(utterance, media_type, delivery))
+    media_type = (
+        mjpeg.MEDIA_TYPE if recording.wants_pictures(context.request, delivery) else context.media_type(delivery)
+    )
+    return await context.streamed(UploadedSound(recording.file.file), begin, media_type, delivery)
 
 
 @router.get("/get-tts-audio", responses=openapi.SPEECH, response_class=Response)
@@ -130,40 +83,56 @@ async def get_tts_audio(
     speed: Annotated[schemas.Speed, Query()] = 1.0,
 ) -> Response:
     """The speech alone, as WAV; a client that goes before it is whole stops the engine."""
-    pump = await run_in_threadpool(animations.speech, SpokenText(text, voice, speed))
+
+    def encode(chunks: Generator[AudioChunk, None, None]) -> Generator[bytes, None, None]:
+        return animations.finished_file(spoken_wav(chunks), "audio/wav", "speech.wav")
+
+    pump = await run_in_threadpool(animations.speech, SpokenText(text, voice, speed), encode)
     wav = await pumped_whole(request, pump)
     if wav is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    headers = {"Content-Disposition": 'inline; filename="speech.wav"', "Cache-Control": "no-store"}
+    headers = {
+        "Content-Disposition": 'inline; filename="speech.wav"',
+        "Cache-Control": "no-store",
+        "X-Audio-Duration": f"{wav_seconds(wav):.3f}",
+    }
     return Response(wav, headers=headers, media_type="audio/wav")
 
 
-async def _say(asked: schemas.GenerateRequest, delivery: schemas.Delivery, context: _Context) -> Response:
+async def _say(asked: schemas.GenerateRequest, delivery: schemas.Delivery, context: AnimationContext) -> Response:
     media_type = context.media_type(delivery)
     said = SpokenText(asked.text, asked.voice, asked.speed)
     begin = context.begin(asked.avatar, asked.start_frame, asked.direction)
-    if not asked.cache:
-        utterance = new_utterance()
-        encode = context.encoder(media_type)
-        pump = await run_in_threadpool(context.animations.start, utterance, said, begin, encode)
-        return await pumped(context.request, pump, media_type, _headers(utterance, media_type, delivery))
+    if not asked.cache or media_type == mjpeg.MEDIA_TYPE:  # which is sent by the clock, not from a file
+        return await context.streamed(said, begin, media_type, delivery)
     speaker = await run_in_threadpool(context.animations.speaker, asked.voice)
-    key = await run_in_threadpool(_key, context, said, begin, media_type, speaker)
+    signed = context.is_signed(media_type, delivery)
+    kind = f"{media_type}; signed" if signed else media_type
+    key = await run_in_threadpool(_key, context, said, begin, kind, speaker)
     utterance = f"u-{key[:16]}"
-    headers = _headers(utterance, media_type, delivery)
+    headers = answer_headers(utterance, media_type, delivery.download)
     path = await run_in_threadpool(context.cache.find, key)
     if path is not None:
+        asked_again = Asked(utterance, context.who, begin.avatar, "text")
+        asked_again.heard.update(said.text.encode(errors="surrogatepass"))
+        await run_in_threadpool(_note, context, asked_again, path)
         return FileResponse(path, media_type=media_type, headers={**headers, _CACHE_HEADER: "hit"})
 
     def still_right() -> bool:
         return context.animations.speaker(asked.voice) == speaker  # no other voice had to take over
 
-    encode = context.encoder(media_type, lambda pieces: context.cache.keep(key, pieces, still_right))
-    pump = await run_in_threadpool(context.animations.start, utterance, said, begin, encode)
+    signed_name = f"{utterance}.mp4" if signed else ""
+    encode = context.encoder(media_type, signed_name, lambda pieces: context.cache.keep(key, pieces, still_right))
+    pump = await context.started(utterance, said, begin, encode)
     return await pumped(context.request, pump, media_type, {**headers, _CACHE_HEADER: "miss"})
 
 
-def _key(context: _Context, said: SpokenText, begin: Begin, media_type: str, speaker: tuple[str, str]) -> str:
+def _note(context: AnimationContext, asked: Asked, path: Path) -> None:
+    """That what was kept is sent again."""
+    context.animations.provenance.write(asked, sha256(path), path.stat().st_size, "whole")
+
+
+def _key(context: AnimationContext, said: SpokenText, begin: Begin, media_type: str, speaker: tuple[str, str]) -> str:
     """Of everything the answer depends on."""
     model = context.animations.open(begin.avatar)
     voice, engine = speaker
@@ -179,12 +148,3 @@ def _key(context: _Context, said: SpokenText, begin: Begin, media_type: str, spe
         jpeg_quality=context.settings.server.jpeg_quality,
         version=context.request.app.version,
     )
-
-
-def _headers(utterance: str, media_type: str, delivery: schemas.Delivery) -> dict[str, str]:
-    return {
-        _UTTERANCE_HEADER: utterance,
-        "Cache-Control": "no-store",
-        "Vary": "Accept",
-        **disposition(utterance, media_type, delivery.download),
-    }

@@ -33,6 +33,7 @@ def avatars(catalogue: Catalogue, settings: KnownSettings) -> schemas.AvatarList
     return schemas.AvatarList(avatars=[_info(entry, default, public) for entry in catalogue.refresh()])
 
 
+@router.get("/generate-from-audio", include_in_schema=False)  # SyncTalk_2D's page shows it until there is a sound
 @router.get("/avatar", responses=openapi.POSTER, response_class=Response)
 def avatar(
     request: Request, animations: Animations, catalogue: Catalogue, settings: KnownSettings, avatar: Avatar = None

@@ -38,6 +38,8 @@ def _status(recorder: DebugRecorder) -> schemas.DebugStatus:
         enabled=state.enabled,
         save_frames=state.save_frames,
         save_audio=state.save_audio,
+        frames_dir=f"{recorder.folder.name}/frames",
+        audio_dir=f"{recorder.folder.name}/audio",
         used_bytes=recorder.used_bytes(),
         quota_bytes=recorder.quota_bytes,
     )

@@ -11,6 +11,7 @@ from config import Settings
 from services.animation_service import AnimationService
 from services.avatars.catalogue import AvatarCatalogue
 from services.container import ServerParts
+from services.creation.service import Creation
 from services.http.problems import ProblemMap
 from services.http.readiness import Readiness
 from services.streaming.animation_cache import AnimationCache
@@ -33,6 +34,10 @@ def _catalogue(parts: Parts) -> AvatarCatalogue:
 
 def _cache(parts: Parts) -> AnimationCache:
     return parts.cache
+
+
+def _creation(parts: Parts) -> Creation:
+    return parts.creation
 
 
 def _recorder(parts: Parts) -> DebugRecorder:
@@ -63,6 +68,7 @@ Parts = Annotated[ServerParts, Depends(_parts)]
 Animations = Annotated[AnimationService, Depends(_animations)]
 Catalogue = Annotated[AvatarCatalogue, Depends(_catalogue)]
 Cache = Annotated[AnimationCache, Depends(_cache)]
+Creator = Annotated[Creation, Depends(_creation)]
 Recorder = Annotated[DebugRecorder, Depends(_recorder)]
 Metrics = Annotated[ServiceMetrics, Depends(_metrics)]
 Tts = Annotated[TTSService, Depends(_tts)]

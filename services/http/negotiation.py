@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.exceptions import HTTPException
 
 
-def preferred(accept: str | None, offered: Sequence[str]) -> str:
+def preferred(accept: str | None, offered: Sequence[str], shown_as: Mapping[str, str] | None = None) -> str:
     """Choose a media type.
 
     Args:
         accept: the header; None or empty takes anything.
-        offered: what there is, the default first.
+        offered: what there is, the default first; parameters are not compared.
+        shown_as: other names of some of them, by which clients may ask.
     Raises:
         HTTPException: 406, the client takes none of them.
     """
     if not (accept or "").strip():
         return offered[0]
     ranges = [_parse(part) for part in (accept or "").split(",") if part.strip()]
-    best = max(offered, key=lambda media_type: _quality(ranges, media_type))  # the first of equals
-    if _quality(ranges, best) <= 0:
+    also = shown_as or {}
+
+    def quality(media_type: str) -> float:
+        names = (media_type.split(";")[0], also.get(media_type))
+        return max(_quality(ranges, name) for name in names if name)
+
+    best = max(offered, key=quality)  # the first of equals
+    if quality(best) <= 0:
         raise HTTPException(406, f"Accept asks for none of the formats there are: {', '.join(offered)}")
     return best
 

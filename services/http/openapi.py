@@ -14,7 +14,7 @@ Responses = dict[int | str, dict[str, Any]]
 _NDJSON: Final = (
     '{"type":"header","version":1,"utterance":"u-0123456789abcdef","avatar":"demo","fps":25,"width":512,"height":512,'
     '"sample_rate":16000,"samples_per_frame":640,"start_frame":0,"direction":1,"voice":"flite:slt","engine":"flite",'
-    '"ai_generated":true}\n'
+    '"ai_generated":true,"consent":"synthetic"}\n'
     '{"type":"frame","index":0,"pts":0.0,"template_index":0,"image":"<base64 JPEG>","audio":"<base64 PCM s16le>"}\n'
     '{"type":"end","frames":1,"duration_s":0.04,"template_index":1,"direction":1}\n'
 )
@@ -24,14 +24,42 @@ _GENERATED_HEADERS: Final = {
     "X-Utterance-Id": {"description": "name of the utterance", "schema": {"type": "string"}},
     "X-AI-Generated": {"description": "picture and sound are generated", "schema": {"type": "string"}},
 }
+_CONSENT_HEADER: Final = {
+    "X-Avatar-Consent": {
+        "description": "of the person that is shown: recorded, synthetic (it is nobody) or none",
+        "schema": {"type": "string", "enum": ["recorded", "synthetic", "none"]},
+    }
+}
 
 ANIMATION: Final[Responses] = {
     200: {
         "description": "the animation, sent while it is generated; Accept chooses the format",
-        "content": {"application/x-ndjson": _LINES, "video/mp4": _BINARY},
+        "content": {"application/x-ndjson": _LINES, "video/mp4": _BINARY, "multipart/x-mixed-replace": _BINARY},
         "headers": _GENERATED_HEADERS,
     },
-    **documented(404, 406, 413, 415, 422, 503),
+    **documented(404, 406, 410, 413, 415, 422, 503),
+}
+ANIMATED_PHOTO: Final[Responses] = {
+    **ANIMATION,
+    200: ANIMATION[200] | {"headers": _GENERATED_HEADERS | _CONSENT_HEADER},
+    **documented(403, 404, 406, 410, 413, 415, 422, 501, 503),
+}
+MOVIE: Final[Responses] = {
+    200: {
+        "description": "the take as a file, sent while it is coded",
+        "content": {"video/mp4": _BINARY},
+        "headers": _GENERATED_HEADERS,
+    },
+    **documented(413, 415, 422, 503),
+}
+PRELOAD: Final[Responses] = documented(410, 413, 415, 422, 501, 503)
+TOKEN: Final[Responses] = documented(404, 422)
+JOB_BEGUN: Final[Responses] = documented(403, 404, 409, 413, 415, 422, 501, 503)
+JOB: Final[Responses] = documented(404, 422)
+JOB_CHANGED: Final[Responses] = documented(403, 404, 409, 422)
+REPORT: Final[Responses] = {
+    200: {"description": "what preparation found out about the recording", "content": {"text/html": {}}},
+    **documented(404, 422),
 }
 IDLE: Final[Responses] = {
     200: {
@@ -39,16 +67,16 @@ IDLE: Final[Responses] = {
         "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
     },
     304: {"description": "what the client has is still right"},
-    **documented(404, 422, 503),
+    **documented(404, 410, 422, 503),
 }
 POSTER: Final[Responses] = {
     200: {"description": "a still picture", "content": {"image/jpeg": _BINARY}},
     304: {"description": "what the client has is still right"},
-    **documented(404, 422, 503),
+    **documented(404, 410, 422, 503),
 }
 SPEECH: Final[Responses] = {
     200: {"description": "the speech, 16 bit PCM, mono", "content": {"audio/wav": _BINARY}},
-    **documented(404, 422, 503),
+    **documented(404, 410, 422, 503),
 }
 PLAIN: Final[Responses] = documented()
 READY: Final[Responses] = documented(503)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from services.http import openapi, schemas
 from services.http.avatars import avatar_health
 from services.http.dependencies import Animations, Catalogue, KnownSettings, Metrics, Parts, State, Tts
+from services.http.live_talk import conversation_of
 
 router = APIRouter(tags=["operation"])
 
@@ -46,7 +48,8 @@ def health(
 ) -> schemas.Health:
     """What works and what does not."""
     speech, limits = tts.status(), settings.limits
-    reasons = [state.problem] if state.problem else []
+    found = parts.capacity.found
+    reasons = [problem for problem in (state.problem, found and found.problem) if problem]
     return schemas.Health(
         status="degraded" if reasons else "ok" if state.warm else "starting",
         version=request.app.version,
@@ -62,10 +65,18 @@ def health(
             fallback_reason=speech.fallback_reason,
             degraded=speech.degraded,
         ),
-        sessions=schemas.SessionHealth(active=animations.slots.used, limit=animations.slots.count),
+        sessions=schemas.SessionHealth(
+            active=animations.slots.used,
+            limit=animations.slots.count,
+            source="setting" if parts.capacity.fixed else "measured" if found else "provisional",
+            measured=None if found is None else schemas.CapacityHealth(**asdict(found)),
+        ),
         limits=schemas.LimitHealth(
             text_characters=limits.text_characters, upload_mb=limits.upload_mb, upload_s=limits.upload_s
         ),
+        creation=schemas.CreationHealth(enabled=not parts.creation.off, reason=parts.creation.off or None),
+        conversation=schemas.ConversationHealth(**conversation_of(parts.conversations)),
+        services={"tts": bool(speech.default_voice), "model": state.warm, "frame_generation": state.warm},
     )
 
 

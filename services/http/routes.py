@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from services.http import animation, avatars, debug, operation, voices
+from services.http import (
+    animation,
+    avatars,
+    creation,
+    debug,
+    login,
+    openai_speech,
+    operation,
+    photos,
+    takes,
+    voices,
+)
 
-ROUTERS = tuple(resource.router for resource in (animation, avatars, voices, operation, debug))
+_RESOURCES = (animation, takes, photos, avatars, creation, voices, openai_speech, operation, debug, login)
+ROUTERS = tuple(resource.router for resource in _RESOURCES)

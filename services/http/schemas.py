@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -21,12 +22,40 @@ Direction = Annotated[
     Field(description="in which the template is walked at first: 1 or -1", json_schema_extra={"enum": [1, -1]}),
 ]
 StartFrame = Annotated[int, Field(ge=0, le=MOST_FRAMES, description="template frame under the first picture")]
+
+
+def _encodable(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a pair of surrogates, which is no text") from error
+    return name
+
+
+_Name = Annotated[str, AfterValidator(_encodable)]
 AvatarName = Annotated[
-    str | None,
+    _Name | None,
     Field(description="name of an avatar, as /avatars lists it; by default the default one", examples=["demo"]),
 ]
 Speed = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False, description="1 is the voice's own, 2 twice as fast")]
-VoiceName = Annotated[str | None, Field(description="name of a voice, as /voices lists it; by default the best")]
+Consent = Annotated[
+    str,
+    Field(
+        description='who agreed to be shown: "who, YYYY-MM-DD, scope"; empty or "refused": nobody did',
+        max_length=1000,
+        examples=["Ada Lovelace, 2026-11-20, product videos"],
+    ),
+]
+Synthetic = Annotated[bool, Field(description="the photo shows no real person")]
+Restore = Annotated[
+    Literal["auto", "off", "network"],
+    Field(
+        description="what may be done to a bad photo: auto takes away noise, JPEG blocks and blur where it finds them; "
+        "network draws the face anew, where the operator set one up"
+    ),
+]
+Token = Annotated[str, Field(description="of a photo that was preloaded", max_length=200)]
+VoiceName = Annotated[_Name | None, Field(description="name of a voice, as /voices lists it; by default the best")]
 Text = Annotated[str, Field(description="what to say", examples=["Hello. I am the demo avatar."])]
 
 
@@ -50,13 +79,43 @@ class Delivery(BaseModel):
     """How an animation is answered."""
 
     format: Annotated[
-        Literal["ndjson", "mp4"] | None, Field(description="goes before Accept, for plain links that cannot set it")
+        Literal["ndjson", "mp4", "mjpeg"] | None,
+        Field(description="goes before Accept, for plain links that cannot set it"),
     ] = None
     download: Annotated[bool, Field(description="answer as a file to be saved")] = False
+    in_time: Annotated[
+        bool,
+        Field(
+            description="where this machine cannot draw 25 mouths a second, show every other one twice rather than "
+            "fall behind; such frames are marked `held`. Always so in MJPEG, never in what is kept"
+        ),
+    ] = False
+
+
+class AnimateQuery(Delivery):
+    """How the animation of a photo is answered, and of which one."""
+
+    avatar_token: Annotated[Token | None, Field(description="instead of the field of that name")] = None
 
 
 class GenerateQuery(GenerateRequest, Delivery):
-    """A text to be said, as query parameters."""
+    """A text to be said, as query parameters; names that are not known are ignored, since addresses carry such."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    character: Annotated[str | None, Field(description="the avatar, as other systems call it")] = None
+
+
+class Take(BaseModel):
+    """What a client knows of a take whose pictures and sound it sends."""
+
+    avatar: str = Field(max_length=200, description="who is shown")
+    width: int = Field(ge=2, le=4096, description="of every picture, px, even")
+    height: int = Field(ge=2, le=4096, description="of every picture, px, even")
+    sample_rate: int = Field(ge=8000, le=48000, description="of the sound, Hz, a multiple of 25")
+    sizes: list[Annotated[int, Field(gt=0)]] = Field(
+        min_length=1, max_length=100_000, description="bytes of every JPEG, in order; one is shown for 40 ms"
+    )
 
 
 class Problem(BaseModel):
@@ -68,6 +127,7 @@ class Problem(BaseModel):
     detail: str = Field(description="this very problem, for people", examples=["no avatar 'bob'; there is: demo"])
     instance: str = Field(description="path of the request", examples=["/generate"])
     errors: list[FieldError] | None = Field(default=None, description="fields of the request that are wrong")
+    voices: list[str] | None = Field(default=None, description="that can say the text, the likeliest first")
 
 
 class FieldError(BaseModel):
@@ -86,8 +146,9 @@ class AvatarInfo(BaseModel):
     )
     problem: str | None = Field(default=None, description="why it cannot be used")
     default: bool = Field(description="speaks when a request names no avatar")
-    kind: Literal["video", "photo"] | None = Field(
-        default=None, description="video: trained from a recording; photo: warped from one picture"
+    kind: Literal["video", "film", "photo"] | None = Field(
+        default=None,
+        description="who draws: video, a trained network; film, the filmed frames, moved; photo, one picture, warped",
     )
     width: int | None = None
     height: int | None = None
@@ -162,14 +223,40 @@ class SessionHealth(BaseModel):
     """Utterances being made."""
 
     active: int
-    limit: int
+    limit: int = Field(description="places; one utterance more is answered 503")
+    source: Literal["setting", "measured", "provisional"] = Field(
+        description="of the limit; provisional: it will be measured when nothing is drawn for a client"
+    )
+    measured: CapacityHealth | None = Field(description="how fast this machine draws the default avatar")
+
+
+class CapacityHealth(BaseModel):
+    """What a frame costs here."""
+
+    frame_ms: float = Field(description="processor time from sound to JPEG, on a template frame that was seen")
+    new_frame_ms: float = Field(description="on a template frame that was not seen")
+    frames_per_s: float = Field(description="about what all utterances together get; one needs 25")
+
+
+class CreationHealth(BaseModel):
+    """Whether avatars are made here."""
+
+    enabled: bool
+    reason: str | None = Field(description="why not")
+
+
+class ConversationHealth(BaseModel):
+    """Whether somebody answers."""
+
+    text: bool = Field(description="questions are answered, over /ws")
+    speech: bool = Field(description="they may be spoken")
 
 
 class Health(BaseModel):
     """The state of the server."""
 
     status: Literal["ok", "starting", "degraded"] = Field(
-        description="degraded: it answers, but the default avatar cannot be used"
+        description="degraded: it answers, but the default avatar cannot be used, or this machine is too slow for it"
     )
     version: str
     uptime_s: float
@@ -179,12 +266,33 @@ class Health(BaseModel):
     speech: SpeechHealth
     sessions: SessionHealth
     limits: LimitHealth
+    creation: CreationHealth
+    conversation: ConversationHealth
+    services: dict[str, bool] = Field(description="whether each can work: tts, model, frame_generation")
 
 
 class Alive(BaseModel):
     """The process answers."""
 
     status: Literal["alive", "ready"]
+
+
+class PreloadedPhoto(BaseModel):
+    """An avatar that is kept for a while, in memory only."""
+
+    token: str = Field(description="whoever has it can use and drop the avatar: send it as avatar_token to /animate")
+    expires_at: datetime = Field(description="when it is forgotten, at the latest")
+    bytes: int = Field(description="what it takes of the memory for all that are kept")
+    width: int
+    height: int
+    consent: Literal["recorded", "synthetic", "none"] = Field(description="of the person that it shows")
+    warnings: str = Field(description="what about the photo may show, for people; empty: nothing")
+
+
+class Cleared(BaseModel):
+    """What was forgotten."""
+
+    dropped: int = Field(description="how many avatars")
 
 
 class DebugConfig(BaseModel):
@@ -205,5 +313,7 @@ class DebugStatus(BaseModel):
     enabled: bool
     save_frames: bool
     save_audio: bool
+    frames_dir: str = Field(description="where frames are saved, from the folder that holds the debug folder")
+    audio_dir: str = Field(description="where sound is saved, likewise")
     used_bytes: int = Field(description="what is saved at the moment")
     quota_bytes: int = Field(description="beyond it the oldest utterance is removed")

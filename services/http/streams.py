@@ -11,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from services.errors import StalledError
 from services.http.schemas import Problem
-from services.streaming import mp4, ndjson
+from services.streaming import mjpeg, mp4, ndjson
 from services.streaming.events import Event
+from services.streaming.mjpeg import encode_mjpeg
 from services.streaming.mp4 import encode_fragmented_mp4
 from services.streaming.ndjson import encode_ndjson, line
 from services.streaming.pump import Pump
@@ -24,7 +26,7 @@ Encoder = Callable[[Generator[Event, None, None]], Generator[bytes, None, None]]
 logger = logging.getLogger(__name__)
 
 CLIENT_CLOSED_REQUEST: Final = 499  # nobody reads it; the name is nginx's
-FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": mp4.MEDIA_TYPE}
+FORMATS: Final = {"ndjson": ndjson.MEDIA_TYPE, "mp4": mp4.MEDIA_TYPE, "mjpeg": mjpeg.MEDIA_TYPE}
 
 
 class PumpedResponse(StreamingResponse):
@@ -45,6 +47,8 @@ class PumpedResponse(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except StalledError as error:  # its status is sent: all that can still be done is to cut it off
+            logger.warning("a client was given up: %s", error)
         finally:
             self._pump.close()
 
@@ -112,6 +116,8 @@ def encoder(media_type: str, jpeg_quality: int) -> Encoder:
     """What turns an utterance into bytes of this type."""
     if media_type == mp4.MEDIA_TYPE:
         return encode_fragmented_mp4
+    if media_type == mjpeg.MEDIA_TYPE:
+        return lambda events: encode_mjpeg(events, jpeg_quality)
     return lambda events: encode_ndjson(events, jpeg_quality)
 
 

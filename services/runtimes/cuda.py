@@ -28,15 +28,16 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from recipe.avatar_format import AUDIO_ENCODER_FILE
+from recipe.places import at_home
 from services.errors import ModelRuntimeError
 from services.runtimes.onnx import CUDA_BATCH, CUDA_OPTIONS, cuda_device_count, session_options
-from services.runtimes.runtime import Arrays, Graph, TensorSpec, padded
+from services.runtimes.runtime import Arrays, Graph, TensorSpec, Trial, padded
 from services.runtimes.shared_batches import SharedBatches
 
 Providers = list[tuple[str, dict[str, str]]]
 
 _CPU: Final[tuple[str, dict[str, str]]] = ("CPUExecutionProvider", {})
-_TENSORRT_CACHE: Final = Path("cache/tensorrt")
+_TENSORRT_CACHE: Final = at_home("cache/tensorrt")
 
 
 class CudaRuntime:
@@ -68,7 +69,7 @@ class CudaRuntime:
         """Every network: whoever wants half precision names this runtime."""
         return True
 
-    def load(self, path: Path) -> Graph:
+    def load(self, path: Path, trial: Trial | None = None) -> Graph:
         """Load a network and run it once, which captures its CUDA graph; concurrent callers share its batches.
 
         Raises:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from services.errors import ModelRuntimeError
 from services.runtimes.names import Device
-from services.runtimes.runtime import Arrays, Graph, TensorSpec, padded
+from services.runtimes.runtime import Arrays, Graph, TensorSpec, Trial, padded
 from services.runtimes.shared_batches import SharedBatches
 
 logger = logging.getLogger(__name__)
 
+ONNXRUNTIME_VERSION: Final = str(onnxruntime.__version__)
 _CPU_BATCH: Final = 1
 CUDA_BATCH: Final = 4
 # HEURISTIC: the kernel depends on the shape alone, not on a race between kernels at start-up.
@@ -66,7 +67,7 @@ class OnnxRuntime:
         """Every network: nothing is rounded."""
         return True
 
-    def load(self, path: Path) -> Graph:
+    def load(self, path: Path, trial: Trial | None = None) -> Graph:
         """Load a network; on CUDA concurrent callers share its batches.
 
         Raises:

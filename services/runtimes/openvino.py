@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from recipe.avatar_format import PCM
 from recipe.int8_calibration import LEAST_MOUTH_PSNR_DB, read_calibration
 from services.errors import ModelRuntimeError
-from services.runtimes.int8 import processor_sums_int8, round_inputs
-from services.runtimes.runtime import Arrays, TensorSpec
+from services.runtimes.int8 import round_inputs
+from services.runtimes.runtime import Arrays, TensorSpec, Trial
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["int8", "bf16", "f32"]
+OPENVINO_VERSION: Final = str(openvino.__version__)
 # A log-mel spectrogram in bfloat16 is another sound: an embedding was off by 15 % in the median and by 57 % in one of
 # twenty frames, of what embeddings differ by. It costs 0.7 ms of a core per frame.
 _OF_SOUND: Final[Precision] = "f32"
@@ -68,11 +69,6 @@ class OpenVinoRuntime:
     def _next_best(self) -> Precision:
         return "bf16" if self.computes_bf16 else "f32"
 
-    @property
-    def computes_int8(self) -> bool:
-        """Whether int8 gives the pictures on this processor that packaging measured."""
-        return processor_sums_int8()
-
     def suits(self, path: Path) -> bool:
         """Whether a network may be computed in this precision: int8 was measured for it and is good enough.
 
@@ -84,12 +80,11 @@ class OpenVinoRuntime:
         calibration = read_calibration(path)
         return calibration is not None and calibration.good_enough
 
-    def load(self, path: Path) -> OpenVinoGraph:
+    def load(self, path: Path, trial: Trial | None = None) -> OpenVinoGraph:
         """Load a network; one without a calibration computes in the next best precision when int8 is wanted.
 
         Raises:
-            ModelRuntimeError: OpenVINO refuses the file, or int8 is wanted and draws too badly, or this processor
-                cannot do it.
+            ModelRuntimeError: OpenVINO refuses the file, or int8 is wanted and packaging found it too bad.
         """
         calibration = read_calibration(path) if self.precision == "int8" else None
         if calibration is None:
@@ -100,10 +95,6 @@ class OpenVinoRuntime:
             raise ModelRuntimeError(
                 f"{path} in int8 draws mouths of {calibration.mouth_psnr_db:.1f} dB against float32, at least "
                 f"{LEAST_MOUTH_PSNR_DB:.0f} are needed: use the runtime auto or openvino-bf16"
-            )
-        if not self.computes_int8:
-            raise ModelRuntimeError(
-                f"{path}: this processor has no VNNI, sums of int8 would overflow: use the runtime auto"
             )
         return self.compile(path, calibration.bounds)
 

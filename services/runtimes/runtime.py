@@ -9,7 +9,7 @@ GPU it is 4, padded by repeating the last row; there, concurrent callers share b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,7 +54,17 @@ class Runtime(Protocol):
     def suits(self, path: Path) -> bool:
         """Whether a network comes out as good as it should; only then may it be chosen without being asked for."""
 
-    def load(self, path: Path) -> Graph: ...
+    def load(self, path: Path, trial: Trial | None = None) -> Graph:
+        """Load a network.
+
+        Args:
+            path: of the network.
+            trial: what it is given for some frames, for a runtime that wants to compare pictures before it chooses.
+        """
+
+
+# Inputs of a network for some frames, one row each; everything before it is computed by the runtime given.
+Trial = Callable[[Runtime], Sequence[Arrays]]
 
 
 def padded(feeds: Arrays, batch: int) -> Arrays:

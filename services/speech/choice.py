@@ -91,7 +91,8 @@ class VoiceChoice:
             kana = "HIRAGANA" in scripts_of(voice.language) and "CJK" in map(script_of, characters)
             otherwise = "write it in kana" if kana else "write it otherwise"
             advice = f"{' and '.join(able)} can" if able else f"nor has another voice here; {otherwise}"
-            raise TextRejectedError(f"the voice {voice.name} ({voice.language}) has no sound for {shown}; {advice}")
+            message = f"the voice {voice.name} ({voice.language}) has no sound for {shown}; {advice}"
+            raise TextRejectedError(message, able)
         return lines
 
     def _unspoken(self, sentence: str, voice: Voice) -> str:

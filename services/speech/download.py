@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
+from recipe.locks import only_writer
 from services.errors import SpeechError, VoiceNotFoundError
 
 BASE_URL: Final = "https://huggingface.co/rhasspy/piper-voices/resolve/main"
@@ -37,23 +37,25 @@ def download_voice(voice: str, voices_dir: Path, base_url: str = BASE_URL, show_
     Raises:
         VoiceNotFoundError: the list has no such voice.
         SpeechError: the network, a hash, or the disk.
+        InUseError, OutputError: another fetches it, or the folder cannot be written.
     """
     voice = voice.removeprefix("piper:")
     files = _listed_files(voice, base_url)
-    try:
-        voices_dir.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{voice}.", suffix=".part", dir=voices_dir))
-    except OSError as error:
-        raise SpeechError(f"{voices_dir} cannot be written ({error.strerror}); choose another --voices_dir") from error
-    try:
-        for remote, name in files:
-            _fetch(f"{base_url}/{urllib.parse.quote(remote['path'])}", folder / name, remote, show_progress)
-        # The model gets its name last: a voice is there when its model is.
-        return [(folder / name).replace(voices_dir / name) for _, name in reversed(files)]
-    except OSError as error:
-        raise SpeechError(f"{voice} cannot be written to {voices_dir} ({error.strerror}); is the disk full?") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with only_writer(voices_dir / voice):
+        folder = voices_dir / f".{voice}.part"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            folder.mkdir()
+            for remote, name in files:
+                _fetch(f"{base_url}/{urllib.parse.quote(remote['path'])}", folder / name, remote, show_progress)
+            # The model gets its name last: a voice is there when its model is.
+            return [(folder / name).replace(voices_dir / name) for _, name in reversed(files)]
+        except OSError as error:
+            raise SpeechError(
+                f"{voice} cannot be written to {voices_dir} ({error.strerror}); is the disk full?"
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listed_files(voice: str, base_url: str) -> list[tuple[dict[str, Any], str]]:
@@ -87,7 +89,7 @@ def _open(url: str) -> Any:
     try:
         if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
             raise ValueError("expected http:// or https://")
-        return urllib.request.urlopen(url, timeout=_TIMEOUT_S)
+        return urllib.request.urlopen(url, timeout=_TIMEOUT_S)  # noqa: S310  (its scheme was looked at)
     except urllib.error.HTTPError as error:
         error.close()
         raise SpeechError(f"{url} cannot be fetched: the server answers {error.code} {error.reason}") from error

@@ -23,7 +23,7 @@ def _words(text: str) -> frozenset[str]:
 _CLOSING: Final = r"""["'”’»›)\]}」』）】]*"""
 _END: Final = re.compile(rf"([.!?؟۔।॥…]+)({_CLOSING})(?=\s)|[。！？｡][。！？｡…]*{_CLOSING}")
 _CLAUSE: Final = re.compile(r"[,;:،؛—–…)](?=\s)|\s[—–-](?=\s)|[、，；：。！？]")
-_OPENING: Final = "\"'“‘«‹([{„¿¡「『"
+OPENING: Final = "\"'“‘«‹([{„¿¡「『"
 
 # In lower case, without their last dot. A sentence goes on after these...
 _ABBREVIATIONS: Final = _words(
@@ -47,14 +47,15 @@ def split_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for paragraph in text.split("\n"):
         start = 0
-        for end in _ends(paragraph):
+        for end in sentence_ends(paragraph):
             sentences.extend(_pieces(paragraph[start:end].strip()))
             start = end
         sentences.extend(_pieces(paragraph[start:].strip()))
     return sentences
 
 
-def _ends(paragraph: str) -> Iterator[int]:
+def sentence_ends(paragraph: str) -> Iterator[int]:
+    """Where the sentences of one paragraph end, as far as marks say so."""
     start = 0
     for found in _END.finditer(paragraph):
         if found[1] is None or _ends_here(paragraph, start, found):
@@ -65,7 +66,7 @@ def _ends(paragraph: str) -> Iterator[int]:
 def _ends_here(paragraph: str, start: int, found: re.Match[str]) -> bool:
     """Whether a mark that a space follows ends the sentence that began at `start`."""
     marks, closing = found[1], found[2]
-    follows = paragraph[found.end() : found.end() + _LOOK].lstrip().lstrip(_OPENING)
+    follows = paragraph[found.end() : found.end() + _LOOK].lstrip().lstrip(OPENING)
     goes_on = follows[:1].islower()
     if "?" in marks or "!" in marks:
         return not (closing and goes_on)  # "Really?" he asked.
@@ -78,7 +79,7 @@ def _ends_here(paragraph: str, start: int, found: re.Match[str]) -> bool:
 
 def _dot_ends(before: str, follows: str, goes_on: bool) -> bool:
     words = before.split()
-    word = words[-1].lstrip(_OPENING) if words else ""
+    word = words[-1].lstrip(OPENING) if words else ""
     plain = word.lower()
     if plain in _MAY_END:
         return not goes_on

@@ -48,10 +48,15 @@ def sentences_to_speak(text: str, max_characters: int | None, speed: float) -> l
         raise TextRejectedError(
             f"the text has {len(text)} characters, at most {max_characters} are spoken at once; send it in parts"
         )
-    sentences = [sentence for sentence in split_sentences(spoken_text(text)) if _speakable(sentence)]
+    sentences = sentences_in(text)
     if not sentences:
         raise TextRejectedError("the text holds nothing that can be spoken: it needs at least one letter or digit")
     return sentences
+
+
+def sentences_in(text: str) -> list[str]:
+    """What is spoken of a text at a time; none where there is nothing to speak."""
+    return [sentence for sentence in split_sentences(spoken_text(text)) if _speakable(sentence)]
 
 
 def spoken_text(text: str) -> str:

@@ -9,18 +9,16 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from recipe.files import PartFile, remove_left_overs
+
 logger = logging.getLogger(__name__)
 
-_PART: Final = ".part"
 _KEPT: Final = re.compile(r"[0-9a-f]{64}")  # nothing else in the folder is touched
-_LEFT_OVER: Final = re.compile(rf"[0-9a-f]{{64}}\.\d+\{_PART}")
-_LEFT_OVER_S: Final = 3600.0  # of a process that was killed
 
 
 def animation_key(**facts: str | int | float | None) -> str:
@@ -51,6 +49,13 @@ class AnimationCache:
             return None
         return path
 
+    def clear(self) -> None:
+        """Remove all files: their names do not tell who is shown."""
+        with self._tidying:
+            for path in self._folder.glob("*"):
+                if _KEPT.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+
     def keep(
         self, key: str, pieces: Generator[bytes, None, None], still_right: Callable[[], bool]
     ) -> Generator[bytes, None, None]:
@@ -66,14 +71,15 @@ class AnimationCache:
         if not self._budget_bytes:
             yield from pieces
             return
-        part = self._folder / f"{key}.{threading.get_ident()}{_PART}"
         size = 0
-        file = None
+        part: PartFile | None = None
+        file: BinaryIO | None = None
         try:
             with closing(pieces):
                 try:
                     self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what was said is nobody else's
-                    file = part.open("wb")
+                    part = PartFile(self._folder / key)
+                    file = part.path.open("wb")
                 except OSError as error:
                     logger.warning("animations cannot be kept: %s", error)
                 for piece in pieces:
@@ -83,19 +89,20 @@ class AnimationCache:
                             file.close()
                         file = None
                     yield piece
-            if file is not None and still_right():
-                self._finish(file, part, key)
+            if part is not None and file is not None and still_right():
+                self._finish(file, part)
         finally:
             with contextlib.suppress(OSError):
                 if file is not None:
                     file.close()
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                if part is not None:
+                    part.close()
 
-    def _finish(self, file: BinaryIO, part: Path, key: str) -> None:
+    def _finish(self, file: BinaryIO, part: PartFile) -> None:
         try:
             file.close()
-            part.replace(self._folder / key)
+            part.keep()
             self._tidy()
         except OSError as error:
             logger.warning("an animation is not kept: %s", error)
@@ -114,14 +121,13 @@ class AnimationCache:
     def _tidy(self) -> None:
         """Remove the files used longest ago until the rest fits."""
         with self._tidying:
+            remove_left_overs(self._folder)
             files = []
             for path in self._folder.iterdir():
                 with contextlib.suppress(FileNotFoundError):  # another process made room
                     status = path.stat()
                     if _KEPT.fullmatch(path.name):
                         files.append((status, path))
-                    elif _LEFT_OVER.fullmatch(path.name) and status.st_mtime < time.time() - _LEFT_OVER_S:
-                        path.unlink()
             used = sum(status.st_size for status, _ in files)
             for status, path in sorted(files, key=lambda entry: entry[0].st_mtime_ns):
                 if used <= self._budget_bytes:

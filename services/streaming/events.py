@@ -8,11 +8,20 @@ Axes: S audio samples at the header's rate, H W C picture (RGB, uint8).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.avatar_format import ConsentState
 from recipe.recipe_328 import FPS
+
+GENERATED: Final = "AI-generated"
+
+
+def mark_of(consent: ConsentState) -> str:
+    """What a file says of itself, in the field `comment` of its metadata."""
+    return f"{GENERATED}; no consent recorded" if consent == "none" else GENERATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,12 @@ class Header:
     direction: int
     voice: str | None = None
     engine: str | None = None
+    consent: ConsentState = "none"
+
+    @property
+    def mark(self) -> str:
+        """What a file says of itself to whoever finds it elsewhere."""
+        return mark_of(self.consent)
 
     @property
     def samples_per_frame(self) -> int:
@@ -50,6 +65,7 @@ class Frame:
     template_index: int
     frame_rgb_HWC: NDArray[np.uint8]
     pcm_S: NDArray[np.float32]
+    held: bool = False  # shows the mouth of the frame before it: this machine is too slow for every mouth
 
     @property
     def pts_s(self) -> float:

@@ -44,6 +44,10 @@ class IdleFrames:
                     self._drawn.put((avatar_hash, index), jpeg, len(jpeg))
             yield index, jpeg
 
+    def forget(self) -> None:
+        """Forget all that was drawn."""
+        self._drawn.drop_if(lambda _: True)
+
     def _draw(self, model: AvatarModel, index: int) -> bytes:
         silence_BS = np.zeros((1, window_samples(model.avatar.manifest.recipe["audio_features"])), np.float32)
         embedding_BD = model.encode_audio(silence_BS, np.zeros(1, np.float32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -33,18 +33,24 @@ class ServiceMetrics:
             registry=registry,
         )
         self.frames = Counter("avatar328_frames", "Frames generated", registry=registry)
+        self.held = Counter(
+            "avatar328_held_frames", "Frames that show the mouth before, to stay in time", registry=registry
+        )
         self.utterances = Counter("avatar328_utterances", "Utterances finished", registry=registry)
         self.cancelled = Counter("avatar328_cancelled", "Utterances whose client left", registry=registry)
         self.failed = Counter("avatar328_failed", "Utterances that failed", registry=registry)
         self.errors = Counter("avatar328_errors", "Problems answered", ["type"], registry=registry)
         self.sessions = Gauge("avatar328_sessions_active", "Utterances being made", registry=registry)
 
-    def watch(self, events: Generator[Event, None, None], asked_at: float) -> Generator[Event, None, None]:
+    def watch(
+        self, events: Generator[Event, None, None], asked_at: float, spend: Callable[[float], None] | None = None
+    ) -> Generator[Event, None, None]:
         """Count what passes.
 
         Args:
             events: of one utterance.
             asked_at: `time.perf_counter()` when it was asked for.
+            spend: told at the end how many seconds of animation there were.
         """
         count = 0
         with closing(events):
@@ -55,6 +61,7 @@ class ServiceMetrics:
                             self.first_frame_s.observe(time.perf_counter() - asked_at)
                         count += 1
                         self.frames.inc()
+                        self.held.inc(event.held)
                     yield event
             except GeneratorExit:
                 self.cancelled.inc()
@@ -62,6 +69,9 @@ class ServiceMetrics:
             except Exception:
                 self.failed.inc()
                 raise
+            finally:
+                if spend is not None:
+                    spend(count / FPS)
         self.utterances.inc()
         if count:
             self.real_time_factor.observe((time.perf_counter() - asked_at) * FPS / count)

@@ -60,6 +60,7 @@ def encode_fragmented_mp4(events: Generator[Event, None, None]) -> Generator[byt
         assert isinstance(header, Header)
         writer = _Writer()
         container = av.open(writer, "w", format="mp4", options=dict(_MUXER_OPTIONS))
+        container.metadata["comment"] = header.mark
         try:
             video, audio = _add_video(container, header), _add_audio(container, header)
             resampler = av.AudioResampler(format="fltp", layout="mono", rate=audio.rate)

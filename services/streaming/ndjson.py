@@ -34,11 +34,13 @@ def encode_ndjson(events: Generator[Event, None, None], jpeg_quality: int) -> Ge
 
 def _message(event: Event, jpeg_quality: int) -> dict[str, Any]:
     if isinstance(event, Frame):
+        held = {"held": True} if event.held else {}
         return {
             "type": "frame",
             "index": event.index,
             "pts": round(event.pts_s, 3),
             "template_index": event.template_index,
+            **held,
             "image": _base64(encode_jpeg(event.frame_rgb_HWC, jpeg_quality)),
             "audio": _base64(to_pcm16(event.pcm_S).tobytes()),
         }
@@ -60,6 +62,7 @@ def _message(event: Event, jpeg_quality: int) -> dict[str, Any]:
             "voice": event.voice,
             "engine": event.engine,
             "ai_generated": True,
+            "consent": event.consent,
         }
     return {
         "type": "end",

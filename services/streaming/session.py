@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.frame_generation_service import FrameGenerationService
+from services.mouth_rate import MouthRate
 from services.speech.feed import SentenceStart
+from services.speech.lips import SpokenLips
 from services.streaming.events import Caption, End, Event, Frame, Header
 from services.types import AvatarModel, Voice
 
@@ -29,6 +31,10 @@ class SoundFeed(Protocol):
     @property
     def voice(self) -> Voice | None:
         """Who speaks, once it started; None in a recording."""
+
+    @property
+    def lips(self) -> SpokenLips | None:
+        """What the mouth does, once it started; None where only the sound tells."""
 
     def start(self) -> int:
         """Wait for the first sound; returns the listeners' sample rate, a multiple of 25."""
@@ -55,6 +61,7 @@ class SessionRequest:
     sound: Callable[[], SoundFeed]
     start_frame: int = 0
     direction: int = 1
+    in_time: bool = False  # rather than every mouth drawn: services/mouth_rate.py
 
 
 def run_session(frames: FrameGenerationService, request: SessionRequest) -> Generator[Event, None, None]:
@@ -66,6 +73,7 @@ def run_session(frames: FrameGenerationService, request: SessionRequest) -> Gene
     """
     model = request.model()
     session = frames.start(model, request.start_frame, request.direction)
+    session.mouth_rate = MouthRate() if request.in_time else None
     feed = request.sound()
     try:
         rate_hz = feed.start()
@@ -80,14 +88,15 @@ def run_session(frames: FrameGenerationService, request: SessionRequest) -> Gene
             direction=request.direction,
             voice=voice.name if voice else None,
             engine=voice.engine if voice else None,
+            consent=model.avatar.consent,
         )
         count = 0
-        with closing(frames.stream(session, feed)) as stream:
+        with closing(frames.stream(session, feed, feed.lips)) as stream:
             for frame in stream:
                 for sentence in feed.sentences_until(frame.index):
                     yield Caption(sentence.index, sentence.text)
                 pcm_S = feed.native_samples(frame.index)
-                yield Frame(frame.index, frame.template_index, frame.frame_rgb_HWC, pcm_S)
+                yield Frame(frame.index, frame.template_index, frame.frame_rgb_HWC, pcm_S, frame.held)
                 count += 1
         yield End(count, session.walk.index, session.walk.direction)
     finally:

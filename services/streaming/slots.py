@@ -8,7 +8,7 @@ from services.errors import BusyError
 
 
 class Slots:
-    """A fixed number of places; safe to use from several threads."""
+    """A number of places; safe to use from several threads."""
 
     def __init__(self, count: int, what: str) -> None:
         """Set the number.
@@ -22,13 +22,18 @@ class Slots:
         self._used = 0
         self._lock = threading.Lock()
 
+    def resize(self, count: int) -> None:
+        """Set the number anew; whoever has a place keeps it."""
+        with self._lock:
+            self.count = count
+
     @property
     def used(self) -> int:
         return self._used
 
     @property
     def free(self) -> int:
-        return self.count - self._used
+        return max(0, self.count - self._used)
 
     def take(self) -> None:
         """Take a place.

@@ -48,7 +48,7 @@ def check_upload(path: Path, longest_s: float) -> None:
     if path.stat().st_size == 0:
         raise UploadRejectedError("the upload is empty (0 bytes); send a sound file")
     try:
-        with open_container(path) as container:
+        with open_container(path, pictures=False) as container:
             sound_stream(container, path)
             duration_s = None if container.duration is None else container.duration / av.time_base
     except av.error.FFmpegError as error:
@@ -68,6 +68,7 @@ class UploadFeed:
     """The sound of an uploaded file; the networks hear what `inference_328.py` would let them hear."""
 
     voice: Final = None
+    lips: Final = None
 
     def __init__(self, path: Path, longest_s: float) -> None:
         """Look at the file.

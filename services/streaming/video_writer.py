@@ -11,7 +11,6 @@ Axes: C channels, S samples at the track's rate, H W C picture (RGB, uint8).
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,9 +26,11 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from recipe.colour import encode_rgb
+from recipe.files import PartFile
 from recipe.recipe_328 import FPS, SAMPLE_RATE_HZ
 from recipe.sound import SoundTrack
 from services.errors import VideoWriteError
+from services.streaming.events import GENERATED
 from services.types import VideoFrame
 
 _AAC_BITS_PER_CHANNEL: Final = 96_000
@@ -63,7 +64,7 @@ class Mp4Writer:
     removes the temporary file. However it is left, its thread has ended.
     """
 
-    def __init__(self, path: Path, width: int, height: int, rate_hz: int, channels: int) -> None:
+    def __init__(self, path: Path, width: int, height: int, rate_hz: int, channels: int, mark: str = GENERATED) -> None:
         """Open the file.
 
         Args:
@@ -72,6 +73,7 @@ class Mp4Writer:
             height: even, px.
             rate_hz: of the sound, a multiple of 25.
             channels: 1 or 2.
+            mark: what the file says of itself, see `mark_of`.
         Raises:
             VideoWriteError: there can be no such file here.
         """
@@ -79,14 +81,18 @@ class Mp4Writer:
             raise ValueError(f"pictures of {width}x{height} px cannot be coded as H.264: both sizes must be even")
         self.frames = 0
         self._path = path
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.part")
         self._rate_hz = rate_hz
         self._layout = "stereo" if channels == 2 else "mono"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self._temporary), "w", format="mp4", options={"movflags": "+faststart"})
+            self._part = PartFile(path)
+            try:
+                self._container = av.open(str(self._part.path), "w", format="mp4", options={"movflags": "+faststart"})
+            except av.error.FFmpegError:
+                self._part.close()
+                raise
         except (OSError, av.error.FFmpegError) as error:
             raise VideoWriteError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+        self._container.metadata["comment"] = mark
         self._video = self._add_video(width, height)
         self._audio: AudioStream = self._container.add_stream("aac", rate=rate_hz, layout=self._layout)
         self._audio.bit_rate = min(_AAC_BITS_PER_CHANNEL, 3 * rate_hz) * channels
@@ -149,7 +155,7 @@ class Mp4Writer:
         finally:
             self._coder.shutdown(cancel_futures=True)  # waits for the frame in hand: nobody else may use the container
             # Removed before it is closed: closing would first move the index to the front of a file nobody wants.
-            self._temporary.unlink(missing_ok=True)
+            self._part.close()
             with contextlib.suppress(OSError, av.error.FFmpegError):
                 self._container.close()
 
@@ -162,7 +168,7 @@ class Mp4Writer:
             self._container.mux(self._video.encode(None))
             self._container.mux(self._audio.encode(None))
             self._container.close()
-            self._temporary.replace(self._path)
+            self._part.keep()
         except (OSError, av.error.FFmpegError) as error:
             raise self._failure(error) from error
 
@@ -170,7 +176,14 @@ class Mp4Writer:
         return VideoWriteError(f"{self._path} cannot be written ({error.strerror}); is the disk full?")
 
 
-def write_video(path: Path, frames: Iterable[VideoFrame], width: int, height: int, sound: SoundTrack | None) -> int:
+def write_video(
+    path: Path,
+    frames: Iterable[VideoFrame],
+    width: int,
+    height: int,
+    sound: SoundTrack | None,
+    mark: str = GENERATED,
+) -> int:
     """Write an utterance.
 
     Args:
@@ -179,6 +192,7 @@ def write_video(path: Path, frames: Iterable[VideoFrame], width: int, height: in
         width: of every frame, px.
         height: of every frame, px.
         sound: None takes the 16 kHz sound that the frames carry.
+        mark: what the file says of itself, see `mark_of`.
     Returns:
         Number of frames; the file lasts exactly so many twenty-fifths of a second.
     Raises:
@@ -186,7 +200,7 @@ def write_video(path: Path, frames: Iterable[VideoFrame], width: int, height: in
     """
     rate_hz, channels = (SAMPLE_RATE_HZ, 1) if sound is None else (sound.rate_hz, sound.channels)
     cutter = None if sound is None else _Cutter(sound)
-    with Mp4Writer(path, width, height, rate_hz, channels) as writer:
+    with Mp4Writer(path, width, height, rate_hz, channels, mark) as writer:
         for frame in frames:
             pcm_CS = frame.pcm_S[None] if cutter is None else cutter.take(rate_hz // FPS)
             writer.write(frame.frame_rgb_HWC, pcm_CS)

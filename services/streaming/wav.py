@@ -33,3 +33,9 @@ def spoken_wav(chunks: Generator[AudioChunk, None, None]) -> Generator[bytes, No
             for chunk in chain([first], chunks):
                 file.writeframes(to_pcm16(chunk.pcm_S).tobytes())
     yield buffer.getvalue()
+
+
+def wav_seconds(wav: bytes) -> float:
+    """How long a whole WAV file is."""
+    with wave.open(io.BytesIO(wav), "rb") as file:
+        return file.getnframes() / file.getframerate()

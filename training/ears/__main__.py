@@ -16,6 +16,7 @@ from pathlib import Path
 import configargparse
 
 from recipe.errors import UserError
+from recipe.installed import missing_packages_are_said
 from recipe.interrupt import sigterm_interrupts
 from recipe.places import home
 from training.waiting import wait_briefly
@@ -52,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wait_briefly()
     with sigterm_interrupts():
         try:
-            from training.ears.commands import judge, run, store_of
-            from training.ears.stage import EarsPreset
+            with missing_packages_are_said():
+                from training.ears.commands import judge, run, store_of
+                from training.ears.stage import EarsPreset
 
             if options.judge:
                 options.run.parent.mkdir(parents=True, exist_ok=True)

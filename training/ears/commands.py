@@ -37,7 +37,7 @@ def run(speech: Path | None, preset: EarsPreset, seed: int, share: float, device
         TrainingStopped: SIGINT or SIGTERM; all is saved.
     """
     if speech is not None and not (speech / UTTERANCES).is_file():
-        raise UserError(f"{speech} holds no {UTTERANCES}; give the folder of the aligned speech")
+        raise UserError(f"{speech.absolute()} holds no {UTTERANCES}; give the folder of the aligned speech")
     here = choose_device(device)
     folder.mkdir(parents=True, exist_ok=True)
     material = load_material(store_of(folder), speech, share)

@@ -1,0 +1,1 @@
+"""Clients of the server, in their own languages; each stands alone."""

@@ -1,0 +1,1 @@
+"""Who may use a server that others can reach, for what, and how much."""

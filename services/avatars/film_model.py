@@ -1,0 +1,127 @@
+"""A film avatar in memory: ears fitted to the person, and the person's filmed frames moved by what they hear.
+
+    sound and gate -> ears -> articulation; template frame, its landmarks, articulation -> patch -> pasted
+
+Axes: B batch, S audio samples (16 kHz), D = P articulation, H W C picture (RGB, uint8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recipe.articulation.mouth_units import lips_close
+from recipe.avatar_format import AUDIO_ENCODER_FILE, EMBEDDING, FRAMES_FILE, GATE, PCM
+from recipe.crop import INNER, crop_face
+from recipe.film.draw import FilmFace
+from recipe.film.shape import ARTICULATION
+from recipe.paste import paste_patch, plan_paste
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
+from services.avatars.avatar import FilmAvatar
+from services.avatars.networks import check_specs, in_pieces
+from services.avatars.regions import pasted_region
+from services.avatars.side_by_side import SideBySide
+from services.avatars.template import TemplateVideo
+from services.mouth_rate import shown_rows
+from services.runtimes.runtime import Runtime
+from services.types import Patch, ToldLips
+
+_Mouth = tuple[list[int], NDArray[np.float32]]  # the template frames that show it, and what it is told
+
+_BATCHES: Final = 4  # of the ears: at the end of a call the threads that draw wait for the last of them
+
+
+class LoadedFilm:
+    """A film avatar, ready to speak; implements `services.types.AvatarModel`. Used by any number of sessions."""
+
+    def __init__(self, avatar: FilmAvatar, runtime: Runtime, template_bytes: int) -> None:
+        """Load the ears and warm up.
+
+        Raises:
+            BrokenAvatarError: the ears or the template are not of the agreed form.
+            ModelRuntimeError: the runtime refuses the ears.
+        """
+        self.avatar = avatar
+        manifest, path = avatar.manifest, avatar.folder / AUDIO_ENCODER_FILE
+        self.template = TemplateVideo(
+            avatar.folder / FRAMES_FILE, manifest.frames, manifest.width, manifest.height, template_bytes
+        )
+        self._ears = runtime.load(path)
+        sound = {PCM: (np.float32, (None, AUDIO_WINDOW_SAMPLES)), GATE: (np.float32, (None,))}
+        check_specs(str(path), "input", self._ears.inputs, sound)
+        check_specs(str(path), "output", self._ears.outputs, {EMBEDDING: (np.float32, (None, ARTICULATION))})
+        self._face = FilmFace(avatar.film)
+        arrays = sum(np.asarray(array).nbytes for array in avatar.film.values())
+        self.memory_bytes = 2 * arrays + 2 * path.stat().st_size + template_bytes
+        self._drawn = SideBySide(self._draw_mouth, self._ears.batch_frames)
+        self._drawn_patches = SideBySide(self._draw_mouth_patch, self._ears.batch_frames)
+        silence_BS = np.zeros((1, AUDIO_WINDOW_SAMPLES), np.float32)
+        list(self.draw([0], self.encode_audio(silence_BS, np.zeros(1, np.float32))))
+
+    @property
+    def batch_frames(self) -> int:
+        return _BATCHES * self._ears.batch_frames
+
+    @property
+    def first_batch_frames(self) -> int:
+        return 1  # drawing is most of the work, and is done frame by frame
+
+    @property
+    def keeps_template(self) -> bool:
+        return True  # its picture stays decoded
+
+    @property
+    def provider(self) -> str:
+        """What the ears run on, as the runtime names it."""
+        return self._ears.provider
+
+    def encode_audio(
+        self, pcm_BS: NDArray[np.float32], gate_B: NDArray[np.float32], lips: ToldLips = ()
+    ) -> NDArray[np.float32]:
+        """What every frame's mouth is to do, (B, D).
+
+        Told lips are another mouth's, and the ears know this one's manner; but p, b and m close everybody's lips.
+        """
+        pieces = in_pieces(len(pcm_BS), self._ears.batch_frames)
+        told_BD = np.concatenate([self._ears.run({PCM: pcm_BS[i], GATE: gate_B[i]})[EMBEDDING] for i in pieces])
+        if not any(units_U is not None for units_U in lips):
+            return told_BD
+        surely_B = np.array([0.0 if units_U is None else float(lips_close(units_U)) for units_U in lips])
+        return self._face.lips_closed(told_BD, surely_B * gate_B)
+
+    def draw(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool] = ()
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Template frames with the mouth that the sound asks for, one after the other."""
+        return chain.from_iterable(self._drawn(_mouths(indices, embedding_BD, held)))
+
+    def draw_patches(
+        self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool] = ()
+    ) -> Iterator[Patch]:
+        """The rectangles of `draw`'s pictures that the drawn patch touches."""
+        return chain.from_iterable(self._drawn_patches(_mouths(indices, embedding_BD, held)))
+
+    def _draw_mouth(self, asked: _Mouth) -> list[NDArray[np.uint8]]:
+        indices, told_D = asked
+        pictures = [self.template.frame(index) for index in indices]
+        patch_HWC = self._patch(pictures[0], indices[0], told_D)
+        plans = [plan_paste(self.avatar.affine_T23[index], *pictures[0].shape[:2]) for index in indices]
+        return [paste_patch(picture, patch_HWC, plan) for picture, plan in zip(pictures, plans, strict=True)]
+
+    def _draw_mouth_patch(self, asked: _Mouth) -> list[Patch]:
+        indices, told_D = asked
+        patch_HWC = self._patch(self.template.frame(indices[0]), indices[0], told_D)
+        return [pasted_region(self.template, index, self.avatar.affine_T23[index], patch_HWC) for index in indices]
+
+    def _patch(self, picture_HWC: NDArray[np.uint8], index: int, told_D: NDArray[np.float32]) -> NDArray[np.uint8]:
+        inner_HWC = np.ascontiguousarray(crop_face(picture_HWC, self.avatar.affine_T23[index])[INNER, INNER])
+        return self._face.patch(inner_HWC, index, told_D)
+
+
+def _mouths(indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool]) -> Iterator[_Mouth]:
+    for rows in shown_rows(len(indices), held):
+        yield [indices[row] for row in rows], embedding_BD[rows[0]]

@@ -1,0 +1,1 @@
+"""A live session to a streaming site, another program or a file."""

@@ -1,0 +1,81 @@
+// What is said when: at most two lines at a time, on the page and as subtitle files.
+
+const LINE = 42; // characters; the usual limit of subtitles
+const MOST = 2 * LINE;
+const CHARACTERS_PER_S = 14; // a guess, while the end of a sentence is not known
+
+/** A sentence in parts of at most two lines, cut where one would pause. */
+export function partsOf(text, most = MOST) {
+  const parts = [];
+  let rest = text.trim();
+  while ([...rest].length > most) {
+    const head = [...rest].slice(0, most).join("");
+    const cut = cutOf(head);
+    parts.push(rest.slice(0, cut).trim());
+    rest = rest.slice(cut).trim();
+  }
+  if (rest) parts.push(rest);
+  return parts;
+}
+
+/** After the last pause of the second half, else the last space, else anywhere. */
+function cutOf(head) {
+  const half = head.length / 2;
+  for (const pattern of [/[.!?;:,…—][\s]|[。！？；：，、]/gu, /\s/gu]) {
+    const found = [...head.matchAll(pattern)].map((match) => match.index + match[0].length).filter((at) => at > half);
+    if (found.length > 0) return found.at(-1);
+  }
+  return head.length;
+}
+
+const weight = (text) => Math.max(1, [...text].length);
+
+/**
+ * The captions of a take in order, seconds. Inside a sentence time is shared by characters.
+ * @returns {{from_s: number, to_s: number, text: string}[]}
+ */
+export function cuesOf({ captions, fps, duration_s, whole }) {
+  const cues = [];
+  captions.forEach(({ at, text }, i) => {
+    const from_s = at / fps;
+    const parts = partsOf(text);
+    const total = parts.reduce((sum, part) => sum + weight(part), 0);
+    const guessed_s = Math.max(from_s + total / CHARACTERS_PER_S, duration_s);
+    const to_s = captions[i + 1] ? captions[i + 1].at / fps : whole ? duration_s : guessed_s;
+    let begun = 0;
+    for (const part of parts) {
+      const time = (count) => from_s + ((to_s - from_s) * count) / total;
+      cues.push({ from_s: time(begun), to_s: time(begun + weight(part)), text: part });
+      begun += weight(part);
+    }
+  });
+  return cues.filter(({ from_s, to_s }) => to_s > from_s);
+}
+
+function stamp(s, comma) {
+  const ms = Math.round(1000 * s);
+  const two = (value) => String(value).padStart(2, "0");
+  const whole = `${two(Math.floor(ms / 3600000))}:${two(Math.floor(ms / 60000) % 60)}:${two(Math.floor(ms / 1000) % 60)}`;
+  return `${whole}${comma}${String(ms % 1000).padStart(3, "0")}`;
+}
+
+/** A part on one line or two of like length. */
+export function inLines(text) {
+  const letters = [...text];
+  if (letters.length <= LINE) return text;
+  const middle = letters.slice(0, Math.ceil(letters.length / 2)).join("").length;
+  const after = text.indexOf(" ", middle);
+  const before = text.lastIndexOf(" ", middle);
+  const cut = after >= 0 && (before < 0 || after - middle <= middle - before) ? after : before;
+  if (cut < 0) return `${text.slice(0, middle)}\n${text.slice(middle)}`;
+  return `${text.slice(0, cut)}\n${text.slice(cut + 1)}`;
+}
+
+export function toSrt(cues) {
+  return cues.map(({ from_s, to_s, text }, i) => `${i + 1}\n${stamp(from_s, ",")} --> ${stamp(to_s, ",")}\n${inLines(text)}\n`).join("\n");
+}
+
+export function toVtt(cues) {
+  const escaped = (text) => inLines(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return `WEBVTT\n\n${cues.map(({ from_s, to_s, text }) => `${stamp(from_s, ".")} --> ${stamp(to_s, ".")}\n${escaped(text)}\n`).join("\n")}`;
+}

@@ -1,0 +1,73 @@
+// The avatar in a frame of another page: /embed?avatar=&voice=&text=. A click, and it says the text.
+
+import { asProblem, request } from "./api.js";
+import { cuesOf } from "./captions.js";
+import { IdleFrames } from "./idle.js";
+import { Player } from "./player.js";
+import { Take } from "./take.js";
+
+const GREETING = "Hello.";
+const element = (id) => document.getElementById(id);
+const asked = Object.fromEntries(new URLSearchParams(location.search));
+const player = new Player(element("canvas"));
+let take = null;
+
+player.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+player.addEventListener("visible", () => (element("canvas").hidden = false));
+player.addEventListener("state", ({ detail }) => {
+  element("stage").dataset.state = detail;
+  const idle = detail === "idle";
+  element("play-icon").className = `icon icon-${idle ? (take ? "again" : "play") : "stop"}`;
+  element("play-text").textContent = idle ? (take ? "Again" : "Play") : "Stop";
+});
+player.addEventListener("wait", ({ detail }) => {
+  if (Number.isFinite(detail)) tell(`Ready in ${Math.ceil(detail)} s`);
+});
+player.addEventListener("progress", ({ detail: { played_s } }) => {
+  const { captions, fps, duration_s, end } = player.take;
+  const cue = cuesOf({ captions, fps, duration_s, whole: end !== null }).find(({ from_s, to_s }) => played_s >= from_s && played_s < to_s);
+  tell(cue?.text ?? "");
+});
+player.addEventListener("left", ({ detail }) => {
+  if (detail.why !== "failed") tell("");
+});
+player.addEventListener("failed", ({ detail }) => {
+  take = null;
+  tell(asProblem(detail).message);
+});
+
+function tell(text) {
+  if (element("caption").textContent !== text) element("caption").textContent = text;
+}
+
+async function say() {
+  player.unlock();
+  const { avatar, voice } = asked;
+  const wanted = { text: asked.text || GREETING, ...(avatar ? { avatar } : {}), ...(voice ? { voice } : {}) };
+  const headers = { "Content-Type": "application/json", Accept: "application/x-ndjson" };
+  take = new Take({ avatar: avatar ?? "", ...wanted });
+  const mine = take;
+  const open = (start, signal) =>
+    request("/generate", { method: "POST", headers, body: JSON.stringify({ ...wanted, ...start }), signal });
+  if ((await player.say(take, open, wanted.text.length / 14)) !== "end" && take === mine) take = null;
+}
+
+element("play").addEventListener("click", () => {
+  if (player.state !== "idle") player.stop();
+  else if (take?.end) player.replay(take);
+  else say();
+});
+
+async function start() {
+  const { avatars } = await (await request("/avatars")).json();
+  const shown = avatars.find(({ name, default: first }) => (asked.avatar ? name === asked.avatar : first));
+  if (shown?.status !== "ok") {
+    tell(`There is no avatar ${asked.avatar ?? ""} here.`);
+    return;
+  }
+  element("stage").style.setProperty("--aspect", String((shown.width || 1) / (shown.height || 1)));
+  player.setIdle(new IdleFrames(shown.name, { onerror: () => {}, onrecovered: () => {} }));
+}
+
+window.avatar328 = { player };
+start().catch((error) => tell(asProblem(error).message));

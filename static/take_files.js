@@ -1,0 +1,65 @@
+// A take as a file: the server codes the pictures and the sound that are here; nothing is generated again.
+
+import { asProblem, Problem, request } from "./api.js";
+import { t } from "./i18n.js";
+import { page } from "./page.js";
+import { fileNameOf } from "./words.js";
+
+const KEEP_MS = 60000;
+const ROOM = 0.97; // of what an upload may be; the rest is the form around it
+
+export function saveBlob(blob, name) {
+  const url = URL.createObjectURL(blob);
+  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), KEEP_MS);
+}
+
+/** @param {function(string)} ontold says how far it is */
+export async function saveMovie(take, ontold) {
+  ontold(t("Making MP4…"));
+  const response = await movieOf(take);
+  const pieces = [];
+  let size = 0;
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      pieces.push(value);
+      size += value.length;
+      ontold(`MP4 ${(size / 1e6).toFixed(1)} MB`);
+    }
+  } catch (error) {
+    throw asProblem(error);
+  }
+  saveBlob(new Blob(pieces, { type: "video/mp4" }), `${fileNameOf(take.asked)}.mp4`);
+}
+
+function movieOf(take) {
+  const pictures = new Blob(take.pictures);
+  const sound = take.sound();
+  const most = ROOM * page.uploadMb * 2 ** 20;
+  if (pictures.size + sound.size > most) return generated(take);
+  const form = new FormData();
+  const { avatar, width, height, sample_rate, voice, consent } = take.header;
+  const sizes = take.pictures.map(({ size }) => size);
+  form.append("take", JSON.stringify({ avatar, width, height, sample_rate, voice, consent, sizes }));
+  form.append("pictures", pictures);
+  form.append("sound", sound);
+  return request("/takes/mp4", { method: "POST", body: form });
+}
+
+/** A take that is too long to be sent: by the server, out of its cache the second time. */
+function generated({ asked, header }) {
+  if (!asked.text) {
+    throw new Problem({
+      title: t("This take is too long for an MP4"),
+      detail: t("Its pictures are larger than the {mb} MB that the server takes.", { mb: page.uploadMb }),
+    });
+  }
+  const { text, avatar, voice, speed } = asked;
+  const { start_frame, direction } = header;
+  const body = JSON.stringify({ text, avatar, voice, speed, start_frame, direction, cache: true });
+  const headers = { "Content-Type": "application/json", Accept: "video/mp4" };
+  return request("/generate", { method: "POST", headers, body });
+}

@@ -1,0 +1,59 @@
+"""Making and deleting an avatar in a real browser: consent first, then how far it is, and it is chosen when ready."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.page_browser import ARTIFACTS, browser, open_page, until
+from tests.page_server import create_stand_in, serve
+
+__all__ = ["browser"]
+CHOSEN = "avatar328.page.avatar.name"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_photo_becomes_the_chosen_avatar_and_is_deleted_by_its_name(browser: Browser, width: int) -> None:
+    app, told = create_stand_in()
+    with serve(app) as url:
+        context = browser.new_context(viewport={"width": width, "height": 844})
+        page = open_page(context.new_page(), url)
+        page.click("#create-open")
+        photo = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"a photo"}
+        page.set_input_files("#create-file", files=[photo])  # type: ignore[list-item]
+        page.fill("#create-name", "taken")
+        page.click("#create-begin")
+        assert not any("create" in asked for asked in told.requests)  # nobody has agreed yet
+        page.fill("#create-who", "Eve Example")
+        page.fill("#create-date", "2026-11-20")
+        page.fill("#create-scope", "tests: of all kinds")
+        page.click("#create-begin")
+        until(page, "document.getElementById('create-problem').innerText.includes('The name is taken')")
+        page.fill("#create-name", "eve two")
+        ARTIFACTS.mkdir(exist_ok=True)
+        page.screenshot(path=ARTIFACTS / f"create-{width}.png")
+        page.click("#create-begin")
+        until(page, "document.getElementById('create-log').innerText === 'It listens.'")
+        agreed = "Eve Example, 2026-11-20, tests: of all kinds"
+        assert told.requests[-1] == {"create": "eve-two", "consent": agreed, "kind": "image"}
+        assert page.inner_text("#create-stage") == "Eve two: fit the ears"
+        assert page.inner_text("#create-eta") == "This part is done in 72 s"
+        page.screenshot(path=ARTIFACTS / f"create-job-{width}.png")
+        open_page(page, url)  # a page that was closed finds its job again
+        page.click("#create-open")
+        page.click("#create-cancel")
+        until(page, "!document.getElementById('create-resume').hidden")
+        page.click("#create-resume")
+        until(page, "!document.getElementById('create-cancel').hidden")
+        assert told.requests[-1]["kind"] == "resumed"
+        told.made["state"] = "done"
+        until(page, f"!document.getElementById('create').open && {CHOSEN} === 'eve-two'")
+        page.click("#remove-open")
+        page.fill("#remove-name", "eve")
+        assert page.is_disabled("#remove-do")
+        page.fill("#remove-name", "eve-two")
+        page.click("#remove-do")
+        until(page, f"!document.getElementById('remove').open && {CHOSEN} === 'drawn'")
+        assert told.requests[-1] == {"remove": "eve-two", "confirm": "eve-two"}
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        context.close()

@@ -1,0 +1,79 @@
+"""The page in other languages: one catalogue, whole in each, and nothing is left in English where it is used."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.conftest import REPOSITORY
+from tests.page_browser import browser, choose_voice, open_page, until
+from tests.page_server import Told, create_stand_in, serve
+
+__all__ = ["browser"]
+STATIC = REPOSITORY / "static"
+LANGUAGES = ("de", "es", "zh")
+
+
+def catalogue(language: str) -> dict[str, str]:
+    return json.loads((STATIC / "languages" / f"{language}.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[tuple[str, Told]]:
+    app, told = create_stand_in()
+    with serve(app) as url:
+        yield url, told
+
+
+@pytest.fixture
+def url(site: tuple[str, Told]) -> str:
+    return site[0]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sentence_is_there_with_its_gaps(language: str) -> None:
+    known = catalogue(language)
+    assert set(known) == set(catalogue("de"))
+    said = {text for path in STATIC.glob("*.js") for text in re.findall(r'\bt\("([^"]+)"', path.read_text("utf-8"))}
+    assert said <= set(known), said - set(known)
+    for english, translated in known.items():
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", translated)), english
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "speak"), [("de", "Was soll Drawn sagen?", "Sprechen"), ("zh", "让 Drawn 说什么？", "说话")]
+)
+def test_the_browsers_language_is_spoken(browser: Browser, url: str, language: str, title: str, speak: str) -> None:
+    context = browser.new_context(locale=language, viewport={"width": 390, "height": 844})
+    page = open_page(context.new_page(), url)
+    assert page.inner_text("h1") == title
+    assert page.inner_text("#speak") == speak
+    assert page.get_attribute("html", "lang") == language
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.select_option("#language", "en")
+    page.wait_for_url("**lang=en**")
+    open_page(context.new_page(), url)  # it is remembered
+    assert page.inner_text("#speak") == "Speak"
+    context.close()
+
+
+def test_the_pages_own_words_are_said_by_a_voice_of_its_language(browser: Browser, site: tuple[str, Told]) -> None:
+    """One tap on a German page: German words, and nobody has to find a German voice first."""
+    context = browser.new_context(locale="de")
+    page = open_page(context.new_page(), site[0])
+    page.click("#meet")
+    until(page, "avatar328.player.busy")
+    asked = site[1].requests[-1]
+    assert asked["text"].startswith("Hallo, ich bin Drawn.")
+    assert asked["voice"] == "espeak:de"
+    page.keyboard.press("Escape")
+    choose_voice(page, "espeak:en-gb")
+    page.locator("#examples button").first.click()
+    until(page, "avatar328.player.busy")
+    assert site[1].requests[-1]["voice"] == "espeak:en-gb", "what somebody chose is not changed"
+    assert page.is_visible("#proposal")
+    context.close()
