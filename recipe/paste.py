@@ -30,12 +30,19 @@ class PastePlan:
         columns: likewise.
         to_patch_23: pixel of that region (x, y) -> pixel of the patch.
         low_pass: taps of the filter before sampling; None where the patch is not shrunk.
+        patch_size: height and width, px.
     """
 
     rows: slice
     columns: slice
     to_patch_23: NDArray[np.float64]
     low_pass: NDArray[np.float32] | None
+    patch_size: tuple[int, ...] = (PATCH_HEIGHT_PX, INNER_PX)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the frame has fewer pixels than the patch, and at least one."""
+        return self.low_pass is not None and self.rows.start < self.rows.stop and self.columns.start < self.columns.stop
 
     def within_region(self) -> PastePlan:
         """The same plan for a picture that is the region alone."""
@@ -87,28 +94,46 @@ def paste_patch(
 
     Args:
         frame_rgb_HWC: uint8; changed in place, inside the plan's region.
-        patch_rgba_HWC: uint8 (PATCH_HEIGHT_PX, INNER_PX, 4), straight alpha.
+        patch_rgba_HWC: uint8 (*plan.patch_size, 4), straight alpha.
         plan: where; from `plan_paste` with the frame's own transform.
     Returns:
         The same frame.
     """
-    if patch_rgba_HWC.shape != (PATCH_HEIGHT_PX, INNER_PX, 4):
-        raise ValueError(f"the patch has shape {patch_rgba_HWC.shape}, expected {(PATCH_HEIGHT_PX, INNER_PX, 4)}")
+    if patch_rgba_HWC.shape != (*plan.patch_size, 4):
+        raise ValueError(f"the patch has shape {patch_rgba_HWC.shape}, expected {(*plan.patch_size, 4)}")
     region_HWC = frame_rgb_HWC[plan.rows, plan.columns]
     height, width = region_HWC.shape[:2]
     if height == 0 or width == 0:
         return frame_rgb_HWC
-    # Colour times alpha: the colour of an invisible pixel means nothing and must not bleed into its neighbours.
-    alpha_HW = patch_rgba_HWC[..., 3]
-    weights_HWC = cv2.merge([alpha_HW, alpha_HW, alpha_HW, np.full_like(alpha_HW, 255)])
-    drawn_HWC = cv2.multiply(patch_rgba_HWC, weights_HWC, scale=1 / 255, dtype=cv2.CV_32F)
+    drawn_HWC: cv2.typing.MatLike = _times_alpha(patch_rgba_HWC)
     if plan.low_pass is not None:
         drawn_HWC = cv2.sepFilter2D(drawn_HWC, -1, plan.low_pass, plan.low_pass, borderType=cv2.BORDER_REPLICATE)
     drawn_HWC = cv2.warpAffine(
         drawn_HWC, plan.to_patch_23, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     )
+    _lay(region_HWC, drawn_HWC)
+    return frame_rgb_HWC
+
+
+def lay_over(region_rgb_HWC: NDArray[np.uint8], drawn_rgba_HWC: NDArray[np.uint8]) -> None:
+    """Draw what has the pixels of the region.
+
+    Args:
+        region_rgb_HWC: uint8, at least one pixel; changed in place.
+        drawn_rgba_HWC: uint8 of the same height and width, straight alpha.
+    """
+    _lay(region_rgb_HWC, _times_alpha(drawn_rgba_HWC))
+
+
+def _times_alpha(rgba_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Colour times alpha: the colour of an invisible pixel means nothing and must not bleed into its neighbours."""
+    alpha_HW = rgba_HWC[..., 3]
+    weights_HWC = cv2.merge([alpha_HW, alpha_HW, alpha_HW, np.full_like(alpha_HW, 255)])
+    return np.asarray(cv2.multiply(rgba_HWC, weights_HWC, scale=1 / 255, dtype=cv2.CV_32F), np.float32)
+
+
+def _lay(region_HWC: NDArray[np.uint8], drawn_HWC: cv2.typing.MatLike) -> None:
     red, green, blue, alpha = cv2.split(drawn_HWC)
     kept = 255 - alpha  # where the sampling overshoots, colour and alpha do so together, and it cancels out here
     filmed_HWC = cv2.multiply(region_HWC, cv2.merge([kept, kept, kept]), scale=1 / 255, dtype=cv2.CV_32F)
     region_HWC[:] = cv2.add(filmed_HWC, cv2.merge([red, green, blue]), dtype=cv2.CV_8U)
-    return frame_rgb_HWC

@@ -264,7 +264,8 @@ def test_machine_tells_the_class_and_the_peak(tmp_path: Path, capsys: pytest.Cap
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["machine"].startswith(str(this_processor())) and document["machine"] in capsys.readouterr().out
     rows = {(row["what"], row["threads"]): row["by the clock"] for row in document["tables"][0]["rows"]}
-    assert rows["matrix product, float32", 1] > 1 and rows["matrix product, int8", 1] > 1 and rows["copy", 1] > 0.1
+    assert rows["matrix product, float32", 1] > 1 and rows["copy", 1] > 0.1
+    assert (("matrix product, int8", 1) in rows) == this_processor().sums_int8
     assert any(this_processor().kind in note for note in document["tables"][0]["notes"])
 
 

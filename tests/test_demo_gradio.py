@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +17,7 @@ import demo_gradio
 from config import Models
 from services.container import build_services
 from tests.bad_requests import wav
+from tests.conftest import REPOSITORY
 from tests.media import decoded
 from tests.service_material import Humming, settings_for
 
@@ -22,10 +26,8 @@ WORD_FRAMES = 6
 
 
 @pytest.fixture(scope="module")
-def speak(photo_avatars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
-    """Calls the page's endpoint; what is not given is left as the page has it."""
+def address(photo_avatars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("gradio", reason="gradio is not installed: it is an extra of its own")
-    gradio_client = pytest.importorskip("gradio_client")
     work = tmp_path_factory.mktemp("work")
     settings = settings_for(
         photo_avatars, work, models={"default_avatar": "eve"}, compat={"results_dir": work / "outputs"}
@@ -35,23 +37,30 @@ def speak(photo_avatars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(work / "gradio"))
         page = demo_gradio.build_page(parts, settings)
-        address = demo_gradio.launch(page, parts, settings, None)
-        client = gradio_client.Client(address, verbose=False, download_files=str(work / "got"))
-
-        def call(**given: Any) -> Path:
-            form = {
-                "avatar": "eve", "photo": None, "consent": "", "synthetic": False,
-                "text": "", "sound": None, "voice": "", "speed": 1.0,
-            }  # fmt: skip
-            files = {key: gradio_client.handle_file(str(path)) for key, path in given.items() if isinstance(path, Path)}
-            answer = client.predict(*(form | given | files).values(), api_name="/speak")
-            return Path(answer["video"] if isinstance(answer, dict) else answer)
-
-        yield call
-        client.close()
+        yield demo_gradio.launch(page, parts, settings, None)
         page.close(verbose=False)
         parts.animations.close(5)
     gc.collect()  # gradio leaves event loops open: their warnings belong here
+
+
+@pytest.fixture(scope="module")
+def speak(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Path]]:
+    """Calls the page's endpoint; what is not given is left as the page has it."""
+    gradio_client = pytest.importorskip("gradio_client")
+    got = tmp_path_factory.mktemp("got")
+    client = gradio_client.Client(address, verbose=False, download_files=str(got))
+
+    def call(**given: Any) -> Path:
+        form = {
+            "avatar": "eve", "photo": None, "consent": "", "synthetic": False,
+            "text": "", "sound": None, "voice": "", "speed": 1.0,
+        }  # fmt: skip
+        files = {key: gradio_client.handle_file(str(path)) for key, path in given.items() if isinstance(path, Path)}
+        answer = client.predict(*(form | given | files).values(), api_name="/speak")
+        return Path(answer["video"] if isinstance(answer, dict) else answer)
+
+    yield call
+    client.close()
 
 
 @pytest.fixture
@@ -67,6 +76,17 @@ def frames_of(path: Path) -> int:
 def test_an_avatar_says_a_text_as_fast_as_it_was_told(speak: Callable[..., Path]) -> None:
     assert frames_of(speak(text="one two three four")) == 4 * WORD_FRAMES
     assert frames_of(speak(text="one two three four", voice="hum:high", speed=2.0)) == 2 * WORD_FRAMES
+
+
+def test_the_example_of_the_documentation_runs(address: str, tmp_path: Path) -> None:
+    document = (REPOSITORY / "docs" / "api-reference.md").read_text(encoding="utf-8")
+    (text,) = [
+        text for text in re.findall(r"```python\n(.*?)```", document, flags=re.DOTALL) if "gradio_client" in text
+    ]
+    text = text.replace("http://127.0.0.1:7860", address).replace('"demo"', '"eve"')
+    ran = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ".mp4" in ran.stdout
 
 
 def test_an_avatar_says_a_recording(speak: Callable[..., Path], recording: Path) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from data_prep.video import iter_rgb
 from evaluation.networks import composite
 from recipe.crop import INNER
-from recipe.film.draw import FilmFace
+from recipe.film.draw import Canvas, FilmFace
 from recipe.film.points import LOWER_GAP, MOVING, UPPER_GAP, places_of
 from recipe.mask_328 import alpha_bounds
 from recipe.mouth import LIPS, eye_distance
@@ -109,6 +110,24 @@ def test_what_lies_outside_the_mask_stays_as_it_was_filmed(film: Film, face: Fil
             assert not patch[outside][:, 3].any() and patch[..., 3].max() == 255
             whole = drawn(film, face, t, told_P)
             np.testing.assert_array_equal(whole[outside], filmed[PATCH_TOP_PX:][outside])
+
+
+def test_at_fewer_pixels_it_is_the_same_picture(film: Film, face: FilmFace) -> None:
+    """A canvas of 0.7 pixels for one of the inner square, a little turned, out of a source that is moved likewise."""
+    to_inner_23 = np.array([[1.4, -0.1, 14.0], [0.1, 1.4, PATCH_TOP_PX + 6.0]])
+    canvas = Canvas(120, 205, to_inner_23)
+    for t, told_P in ((40, film.face.articulation_TP[120]), (120, film.face.articulation_TP[40])):
+        filmed = inner(film, t)
+        size, flags = (canvas.width, canvas.height), cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
+        strip_23 = to_inner_23 - [[0, 0, 0], [0, 0, PATCH_TOP_PX]]
+        patch = cv2.GaussianBlur(face.patch(filmed, t, told_P), (0, 0), 0.5)
+        expected = cv2.warpAffine(patch, strip_23, size, flags=flags).astype(float)
+        shifted = np.roll(filmed, 9, axis=1)  # px of the source -> px of the inner square: 9 to the left
+        found = face.patch(shifted, t, told_P, np.array([[1.0, 0, -9], [0, 1, 0]]), canvas).astype(float)
+        seen = (expected[..., 3:] > 250) & (found[..., 3:] > 250)
+        assert found.shape == (120, 205, 4) and seen.mean() > 0.1
+        assert np.abs(found[..., 3] - expected[..., 3]).mean() < 3
+        assert np.abs((found - expected) * seen)[..., :3].sum() / seen.sum() / 3 < 2.5
 
 
 def test_small_steps_of_the_articulation_are_small_steps_of_the_picture(

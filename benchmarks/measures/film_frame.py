@@ -25,10 +25,7 @@ from benchmarks.material import (
 from benchmarks.stages import Stages
 from benchmarks.table import Cell, report
 from recipe.avatar_format import FRAMES_FILE
-from recipe.crop import INNER, crop_face
 from recipe.errors import UserError
-from recipe.film.draw import FilmFace
-from recipe.paste import paste_patch, plan_paste
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLE_RATE_HZ
 from services.avatars.film_model import LoadedFilm
 from services.avatars.template import TemplateVideo
@@ -89,22 +86,14 @@ def _silence() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def _single(model: LoadedFilm, count: int, into: Stages) -> None:
     """Every stage by itself."""
-    avatar, shown = model.avatar, range(count)
-    manifest, affine_T23, face = avatar.manifest, avatar.affine_T23, FilmFace(avatar.film)
+    avatar, manifest, shown = model.avatar, model.avatar.manifest, range(count)
     new = TemplateVideo(avatar.folder / FRAMES_FILE, manifest.frames, manifest.width, manifest.height, TEMPLATE_BYTES)
     pictures = into.timed("template picture, first time", count, lambda: [new.frame(i) for i in shown])
     into.timed("template picture, kept", count, lambda: [new.frame(i) for i in shown])
     sound_BS = noise_S(count * AUDIO_WINDOW_SAMPLES / SAMPLE_RATE_HZ).reshape(count, AUDIO_WINDOW_SAMPLES)
     gate_B = np.ones(count, np.float32)
     told_BP = into.timed("ears", count, lambda: model.encode_audio(sound_BS, gate_B))
-    crops = into.timed(
-        "crop of the face",
-        count,
-        lambda: [np.ascontiguousarray(crop_face(pictures[i], affine_T23[i])[INNER, INNER]) for i in shown],
-    )
-    patches = into.timed("patch", count, lambda: [face.patch(crops[i], i, told_BP[i]) for i in shown])
-    plans = [plan_paste(affine_T23[i], manifest.height, manifest.width) for i in shown]
-    into.timed("paste", count, lambda: [paste_patch(pictures[i], patches[i], plans[i]) for i in shown])
+    into.timed("mouth, template picture kept", count, lambda: list(model.draw(shown, told_BP)))
     into.timed("JPEG", count, lambda: [encode_jpeg(picture, JPEG_QUALITY) for picture in pictures])
     into.timed("H.264 file", count, lambda: _write(model, pictures))
 

@@ -7,11 +7,15 @@
 All pixels are the person's own, so they are as sharp as the film. Which mouths are blended is a smooth function of what
 is told, so nothing flickers where it changes slowly, and a frame needs no memory of the one before.
 
-Axes: K kept landmarks, M moving ones, N mouths of the bank, P articulation, C pose, G places, H W C picture.
+A face that is smaller in the frame than in the inner square is drawn at the frame's own pixels, see `Canvas`: there are
+fewer of them, and none of them is interpolated twice.
+
+Axes: K kept landmarks, M moving ones, N mouths of the bank, P articulation, C pose, G places, R S cells, H W C picture.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 
 from recipe.film.arrays import FilmArrays, check_film, lip_shape
 from recipe.film.points import EDGE_E2, FIXED, MOVING, places_of
-from recipe.film.shape import Float, inverse, moved
+from recipe.film.shape import Float, inverse, joined, moved
 from recipe.mask_328 import alpha_bounds
 from recipe.mouth import LIPS
 from recipe.recipe_328 import INNER_PX, PATCH_HEIGHT_PX, PATCH_TOP_PX
@@ -29,7 +33,7 @@ from recipe.warp.fields import Grid, Interpolator
 Float32 = NDArray[np.float32]
 _MOVING, _FIXED = places_of(MOVING), places_of(FIXED)
 _LIPS: Final = len(LIPS)  # the first of the moving landmarks
-_CELL_PX: Final = 10
+_CELL_PX: Final = 10  # of the canvas
 _BLENDED: Final = 3  # mouths at most
 _SOFTNESS: Final = (0.02, 0.07)  # of the choice between them, in the squared units of `_features`; more where none fits
 _BEYOND: Final = 2.0  # so far may a mouth be from those it is made of, in standard deviations of the mouth
@@ -41,10 +45,28 @@ _FACE_PX: Final = 160.0  # the length by which the interpolation is smoothed
 _GROWN: Final = 0.16  # of the lips' width: so far around the lips the bank's skin is taken...
 _FEATHER: Final = 0.05  # ...fading out over this
 _LEFT_PX: Final = (0.3, 1.2)  # what is moved by less than this stays as it was filmed
-_DETAIL_PX: Final = 2.0  # what is finer may be lost in a blend...
+_DETAIL_PX: Final = 2.0  # of the inner square; what is finer may be lost in a blend...
 _RESTORED: Final = 0.7  # ...and is restored by this part
 _TAP_PX: Final = 3  # light is compared on every third pixel
 _BLUR_PX: Final = 3.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Canvas:
+    """Pixels that are drawn, and where in the inner square they lie."""
+
+    height: int
+    width: int
+    to_inner_23: Float  # pixel (x, y) -> px of the inner square
+
+    @property
+    def scale(self) -> float:
+        """Pixels for one px of the inner square."""
+        return float(1 / np.sqrt(np.linalg.det(self.to_inner_23[:, :2])))
+
+
+INNER_SQUARE: Final[Float] = np.array([[1.0, 0, 0], [0, 1, 0]])
+STRIP: Final = Canvas(PATCH_HEIGHT_PX, INNER_PX, np.array([[1.0, 0, 0], [0, 1, PATCH_TOP_PX]]))
 
 
 class FilmFace:
@@ -57,19 +79,18 @@ class FilmFace:
             ValueError: they do not fit each other.
         """
         check_film(arrays, "the film")
-        self._shape = lip_shape(arrays)
+        shape = self._shape = lip_shape(arrays)
         self._track_TK2 = arrays["track_TK2"].astype(np.float64)
+        self._to_canonical_T = [shape.to_canonical(points) for points in self._track_TK2]
+        self._pose_TC = [shape.pose(points) for points in self._track_TK2]
         self._mouths_NHWC, self._corner_N2 = arrays["mouths_NHWC"], arrays["corner_N2"].astype(np.float64)
         self._points_NK2 = arrays["mouth_points_NK2"].astype(np.float64)
-        self._from_canonical_N = [inverse(self._shape.to_canonical(points)) for points in self._points_NK2]
-        pose_NC = np.stack([self._shape.pose(points) for points in self._points_NK2])
+        self._from_canonical_N = [inverse(shape.to_canonical(points)) for points in self._points_NK2]
+        pose_NC = np.stack([shape.pose(points) for points in self._points_NK2])
         self._articulation_NP = arrays["articulation_NP"].astype(np.float64)
-        self._closed_px = float(np.quantile(self._shape.gap_px(self._articulation_NP), _CLOSED_AT))
+        self._closed_px = float(np.quantile(shape.gap_px(self._articulation_NP), _CLOSED_AT))
         self._features_NF = self._features(self._articulation_NP, pose_NC)
-        self._grid = Grid.over((0, PATCH_TOP_PX - _CELL_PX // 2, INNER_PX, INNER_PX), _CELL_PX)
-        self._most_HW = np.ascontiguousarray(alpha_bounds()[1][PATCH_TOP_PX:])
-        y, x = np.mgrid[PATCH_TOP_PX:INNER_PX, 0:INNER_PX].astype(np.float32)
-        self._pixels_HW2 = np.dstack([x, y])
+        self._most_HW = np.ascontiguousarray(alpha_bounds()[1])
 
     def lips_closed(self, articulation_BP: NDArray[np.floating], surely_B: NDArray[np.floating]) -> NDArray[np.float32]:
         """Articulations with lips as near to each other as this person's are when they touch, where they surely do.
@@ -84,48 +105,58 @@ class FilmFace:
         return np.asarray(articulation_BP - (surely_B * too_open_B)[:, None] * way_P, np.float32)
 
     def patch(
-        self, inner_HWC: NDArray[np.uint8], index: int, articulation_P: NDArray[np.floating]
+        self,
+        source_HWC: NDArray[np.uint8],
+        index: int,
+        articulation_P: NDArray[np.floating],
+        source_to_inner_23: Float = INNER_SQUARE,
+        canvas: Canvas = STRIP,
     ) -> NDArray[np.uint8]:
         """Draw.
 
         Args:
-            inner_HWC: the inner square of template frame `index`.
+            source_HWC: template frame `index`, or its inner square.
             index: which frame it is.
             articulation_P: what the mouth is to do.
+            source_to_inner_23: px of the source -> px of the inner square.
+            canvas: what is drawn; by default the lower rows of the inner square.
         Returns:
-            (PATCH_HEIGHT_PX, INNER_PX, 4) RGB and straight alpha.
+            The canvas, (H, W, 4) RGB and straight alpha.
         """
-        points_K2 = self._track_TK2[index]
-        chosen, share_n, told_P = self._choice(np.asarray(articulation_P, np.float64), self._shape.pose(points_K2))
-        wanted_M2 = self._shape.lower_face(points_K2, told_P)
+        points_K2, to_canonical = self._track_TK2[index], self._to_canonical_T[index]
+        chosen, share_n, told_P = self._choice(np.asarray(articulation_P, np.float64), self._pose_TC[index])
+        wanted_M2 = self._shape.lower_face_at(self._pose_TC[index], to_canonical, told_P)
         target = np.concatenate([wanted_M2, points_K2[_FIXED]])
-        to_canonical = self._shape.to_canonical(points_K2)
-        onto = [_joined(self._from_canonical_N[n], to_canonical) for n in chosen]
+        onto = [joined(self._from_canonical_N[n], to_canonical) for n in chosen]
         sources = [
             self._points_NK2[n][_MOVING + _FIXED] - moved(target, way) for n, way in zip(chosen, onto, strict=True)
         ]
         values = np.concatenate([points_K2[_MOVING + _FIXED] - target, *sources], axis=1)
-        through = Interpolator(target, values, EDGE_E2, _FACE_PX)
-        move_GC = through(self._grid.places_N2).astype(np.float32).reshape(self._grid.rows, self._grid.columns, -1)
-        base_move_HW2 = self._over_patch(move_GC[..., :2])
-        patch_HW4 = np.empty((PATCH_HEIGHT_PX, INNER_PX, 4), np.uint8)
-        patch_HW4[..., :3] = _cubic(inner_HWC, self._pixels_HW2 + base_move_HW2)
-        cover_HW, ring_HW, box = _cover(wanted_M2[:_LIPS])
+        over = _Over(canvas)
+        at_G2 = moved(over.grid.places_N2, canvas.to_inner_23)
+        move_GC = Interpolator(target, values, EDGE_E2, _FACE_PX)(at_G2)
+        base_G2 = moved(at_G2 + move_GC[:, :2], inverse(source_to_inner_23))
+        base_HWC = _cubic(source_HWC, over(base_G2))
+        cover_HW, ring_HW, box = _cover(moved(wanted_M2[:_LIPS], inverse(canvas.to_inner_23)), canvas)
         mouth_HWC = np.zeros((*cover_HW.shape, 3), np.float32)
-        for k, (n, share, way) in enumerate(zip(chosen, share_n, onto, strict=True)):
-            place = self._pixels_HW2[box] @ way[:, :2].T.astype(np.float32) + way[:, 2].astype(np.float32)
-            place += self._over_patch(move_GC[..., 2 + 2 * k : 4 + 2 * k])[box] - self._corner_N2[n].astype(np.float32)
-            mouth_HWC += share * _cubic(self._mouths_NHWC[n], place)
-        mouth_HWC = _as_sharp(mouth_HWC, share_n)
-        drawn_HWC = patch_HW4[..., :3][box].astype(np.float32)
-        mouth_HWC += _light(drawn_HWC - mouth_HWC, ring_HW)
-        drawn_HWC += cover_HW[..., None] * (mouth_HWC - drawn_HWC)
-        patch_HW4[..., :3][box] = np.clip(drawn_HWC + 0.5, 0, 255)
-        way_HW = cv2.magnitude(base_move_HW2[..., 0], base_move_HW2[..., 1])
-        alpha_HW = np.clip((way_HW - _LEFT_PX[0]) / (_LEFT_PX[1] - _LEFT_PX[0]), 0, 1)
-        alpha_HW[box] = np.maximum(alpha_HW[box], cover_HW)
-        patch_HW4[..., 3] = 255 * np.minimum(alpha_HW, self._most_HW) + 0.5
-        return patch_HW4
+        for k, (n, way) in enumerate(zip(chosen, onto, strict=True)):
+            place_G2 = moved(at_G2, way) + move_GC[:, 2 + 2 * k : 4 + 2 * k] - self._corner_N2[n]
+            found = _cubic(self._mouths_NHWC[n], over(place_G2, box))
+            cv2.accumulateWeighted(found, mouth_HWC, share_n[k] / sum(share_n[: k + 1]))
+        mouth_HWC = _as_sharp(mouth_HWC, share_n, _DETAIL_PX * canvas.scale)
+        filmed_HWC = base_HWC[box]
+        mouth_HWC = np.asarray(cv2.subtract(mouth_HWC, filmed_HWC, dtype=cv2.CV_32F), np.float32)
+        covered = cv2.multiply(_evenly_lit(mouth_HWC, ring_HW), cv2.merge([cover_HW] * 3))
+        base_HWC[box] = cv2.add(filmed_HWC, covered, dtype=cv2.CV_8U)
+        alpha_HW = over((np.linalg.norm(move_GC[:, :2], axis=1) - _LEFT_PX[0]) / (_LEFT_PX[1] - _LEFT_PX[0]))
+        np.maximum(alpha_HW[box], cover_HW, out=alpha_HW[box])
+        opaque_HW = cv2.multiply(np.clip(alpha_HW, 0, 1), self._most_on(canvas), scale=255, dtype=cv2.CV_8U)
+        return np.asarray(cv2.merge([*cv2.split(base_HWC), opaque_HW]), np.uint8)
+
+    def _most_on(self, canvas: Canvas) -> Float32:
+        """The largest alpha of every pixel of the canvas."""
+        size, flags = (canvas.width, canvas.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(self._most_HW, canvas.to_inner_23, size, flags=flags), np.float32)
 
     def _features(self, articulation: Float, pose: Float) -> Float:
         """By what mouths are alike: their shape, how far the lips part (on a scale on which a closed mouth differs from
@@ -153,24 +184,34 @@ class FilmFace:
         kept = [k for k in range(len(share)) if share[k] > 1e-3]
         return [int(near[k]) for k in kept], [float(share[k]) for k in kept], told_P
 
-    def _over_patch(self, move_RS2: Float32) -> Float32:
-        """The grid's displacements at every pixel of the patch."""
-        grid = self._grid
-        size = (grid.columns * _CELL_PX, grid.rows * _CELL_PX)
-        first = PATCH_TOP_PX - grid.y0
-        full = cv2.resize(np.ascontiguousarray(move_RS2), size, interpolation=cv2.INTER_LINEAR)
-        return np.asarray(full[first : first + PATCH_HEIGHT_PX, :INNER_PX], np.float32)
+
+class _Over:
+    """What is known on a coarse grid, at every pixel of a canvas."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        c = _CELL_PX  # a cell around all, so that no pixel lies beyond the outermost cells' middles
+        self.grid = Grid.over((-c, -c, canvas.width + c, canvas.height + c), c)
+        self._whole = slice(0, canvas.height), slice(0, canvas.width)
+
+    def __call__(self, values_GC: Float, box: tuple[slice, slice] | None = None) -> Float32:
+        """Values of the cells -> (H, W, C) of the canvas or of a box of it, (H, W) of single values."""
+        grid, (rows, columns) = self.grid, box or self._whole
+        (r0, r1), (c0, c1) = (((s.start // _CELL_PX), (s.stop - 1) // _CELL_PX + 3) for s in (rows, columns))
+        cells = values_GC.astype(np.float32).reshape(grid.rows, grid.columns, -1)[r0:r1, c0:c1]
+        size = (cells.shape[1] * _CELL_PX, cells.shape[0] * _CELL_PX)
+        full = cv2.resize(np.ascontiguousarray(cells), size, interpolation=cv2.INTER_LINEAR)
+        y, x = rows.start - (r0 - 1) * _CELL_PX, columns.start - (c0 - 1) * _CELL_PX
+        return np.asarray(full[y : y + rows.stop - rows.start, x : x + columns.stop - columns.start], np.float32)
 
 
-def _cover(lips_N2: Float) -> tuple[Float32, NDArray[np.bool_], tuple[slice, slice]]:
-    """Where the bank's mouth lies over the base, its outline, both in a box of the patch, and that box."""
-    lips_N2 = lips_N2 - [0, PATCH_TOP_PX]
+def _cover(lips_N2: Float, canvas: Canvas) -> tuple[Float32, NDArray[np.bool_], tuple[slice, slice]]:
+    """Where the bank's mouth lies over the base, its outline, both in a box of the canvas, and that box."""
     middle, width = lips_N2.mean(0), float(np.ptp(lips_N2[:, 0]))
     out = cv2.convexHull(lips_N2.astype(np.float32))[:, 0] - middle
     grown = middle + out * (1 + _GROWN * width / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1))
     feather = max(_FEATHER * width, 1.0)
-    limit = [INNER_PX, PATCH_HEIGHT_PX]
-    x0, y0 = np.clip(np.floor(grown.min(0) - 3 * feather), 0, limit).astype(int)
+    limit = [canvas.width, canvas.height]
+    x0, y0 = np.clip(np.floor(grown.min(0) - 3 * feather), 0, np.subtract(limit, 1)).astype(int)
     x1, y1 = np.clip(np.ceil(grown.max(0) + 3 * feather) + 1, [x0 + 1, y0 + 1], limit).astype(int)
     inside = np.zeros((y1 - y0, x1 - x0), np.uint8)
     outline = np.round((grown - [x0, y0]) * 16).astype(np.int32)
@@ -180,7 +221,7 @@ def _cover(lips_N2: Float) -> tuple[Float32, NDArray[np.bool_], tuple[slice, sli
     return np.asarray(soft, np.float32), ring, (slice(y0, y1), slice(x0, x1))
 
 
-def _as_sharp(blend_HWC: Float32, shares: list[float]) -> Float32:
+def _as_sharp(blend_HWC: Float32, shares: list[float], detail_px: float) -> Float32:
     """A blend with as much fine detail as its parts have.
 
     Details that do not coincide lose variance in a mean, down to the sum of the squared shares; what is left is raised
@@ -190,26 +231,22 @@ def _as_sharp(blend_HWC: Float32, shares: list[float]) -> Float32:
     gain = 1 + _RESTORED * (1 / np.sqrt(np.square(shares).sum()) - 1)
     if gain < 1.01:
         return blend_HWC
-    smooth = cv2.GaussianBlur(blend_HWC, (0, 0), _DETAIL_PX)
-    return np.asarray(smooth + np.float32(gain) * (blend_HWC - smooth), np.float32)
+    smooth = cv2.GaussianBlur(blend_HWC, (0, 0), detail_px)
+    return np.asarray(cv2.addWeighted(blend_HWC, gain, smooth, 1 - gain, 0), np.float32)
 
 
-def _light(missing_HWC: Float32, ring_HW: NDArray[np.bool_]) -> Float32:
-    """What the mouth lacks in light: along its outline it is seen, inside it goes on as a plane."""
+def _evenly_lit(over_HWC: Float32, ring_HW: NDArray[np.bool_]) -> Float32:
+    """What a mouth differs by from what it lies on, but for the light: seen along its outline, it goes on inside as a
+    plane."""
     y, x = np.nonzero(ring_HW)
     y, x = y[::_TAP_PX], x[::_TAP_PX]
     height, width = ring_HW.shape
-    seen = cv2.GaussianBlur(missing_HWC, (0, 0), _BLUR_PX)[y, x]
+    seen = cv2.GaussianBlur(over_HWC, (0, 0), _BLUR_PX)[y, x]
     at = np.stack([np.ones(len(x)), x / width - 0.5, y / height - 0.5], axis=1)
     plane_33 = np.linalg.lstsq(at, seen, rcond=None)[0].astype(np.float32)
-    across = np.linspace(-0.5, 0.5, width, endpoint=False, dtype=np.float32)[None, :, None] * plane_33[1]
-    down = np.linspace(-0.5, 0.5, height, endpoint=False, dtype=np.float32)[:, None, None] * plane_33[2]
-    return np.asarray(plane_33[0] + across + down, np.float32)
-
-
-def _joined(after_23: Float, first_23: Float) -> Float:
-    """One affine after another."""
-    return np.column_stack([after_23[:, :2] @ first_23[:, :2], moved(first_23[:, 2][None], after_23)[0]])
+    across = np.linspace(-0.5, 0.5, width, endpoint=False, dtype=np.float32)[:, None] * plane_33[1]
+    down = np.linspace(-0.5, 0.5, height, endpoint=False, dtype=np.float32)[:, None] * plane_33[2]
+    return over_HWC - (plane_33[0] + across) - down[:, None]
 
 
 def _cubic(picture_HWC: NDArray[np.uint8], places_HW2: Float32) -> NDArray[np.uint8]:

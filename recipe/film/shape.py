@@ -50,9 +50,12 @@ class LipShape:
 
     def lower_face(self, points_K2: Float, articulation_P: Float) -> Float:
         """Where the moving landmarks lie in a frame whose mouth does this, (M, 2)."""
-        features = np.concatenate([pose_features(self.pose(points_K2)), articulation_P])
-        canonical = np.tensordot(features, self.regression_FM2, 1)
-        return moved(canonical, inverse(self.to_canonical(points_K2)))
+        return self.lower_face_at(self.pose(points_K2), self.to_canonical(points_K2), articulation_P)
+
+    def lower_face_at(self, pose_C: Float, to_canonical_23: Float, articulation_P: Float) -> Float:
+        """The same, of a frame whose pose and place are known."""
+        features = np.concatenate([pose_features(pose_C), articulation_P])
+        return moved(np.tensordot(features, self.regression_FM2, 1), inverse(to_canonical_23))
 
     @property
     def gap_readout(self) -> tuple[Float, Float]:
@@ -103,6 +106,11 @@ def inverse(affine_23: Float) -> Float:
     """The affine that undoes another."""
     back = np.linalg.inv(affine_23[:, :2])
     return np.column_stack([back, -back @ affine_23[:, 2]])
+
+
+def joined(after_23: Float, first_23: Float) -> Float:
+    """One affine after another."""
+    return np.column_stack([after_23[:, :2] @ first_23[:, :2], moved(first_23[:, 2][None], after_23)[0]])
 
 
 def inner_points(landmarks_TK2: NDArray[np.floating], affine_T23: NDArray[np.floating], offset_px: float) -> Float:

@@ -8,6 +8,7 @@ Axes: B batch, S audio samples (16 kHz), D = P articulation, H W C picture (RGB,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from recipe.articulation.mouth_units import lips_close
 from recipe.avatar_format import AUDIO_ENCODER_FILE, EMBEDDING, FRAMES_FILE, GATE, PCM
 from recipe.crop import INNER, crop_face
-from recipe.film.draw import FilmFace
-from recipe.film.shape import ARTICULATION
-from recipe.paste import paste_patch, plan_paste
-from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
+from recipe.film.draw import Canvas, FilmFace
+from recipe.film.shape import ARTICULATION, inverse, joined
+from recipe.paste import PastePlan, lay_over, plan_paste
+from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_OFFSET_PX, PATCH_TOP_PX
 from services.avatars.avatar import FilmAvatar
 from services.avatars.networks import check_specs, in_pieces
 from services.avatars.regions import pasted_region
@@ -28,7 +29,7 @@ from services.avatars.side_by_side import SideBySide
 from services.avatars.template import TemplateVideo
 from services.mouth_rate import shown_rows
 from services.runtimes.runtime import Runtime
-from services.types import Patch, ToldLips
+from services.types import Patch, Place, ToldLips
 
 _Mouth = tuple[list[int], NDArray[np.float32]]  # the template frames that show it, and what it is told
 
@@ -106,20 +107,39 @@ class LoadedFilm:
         return chain.from_iterable(self._drawn_patches(_mouths(indices, embedding_BD, held)))
 
     def _draw_mouth(self, asked: _Mouth) -> list[NDArray[np.uint8]]:
-        indices, told_D = asked
-        pictures = [self.template.frame(index) for index in indices]
-        patch_HWC = self._patch(pictures[0], indices[0], told_D)
-        plans = [plan_paste(self.avatar.affine_T23[index], *pictures[0].shape[:2]) for index in indices]
-        return [paste_patch(picture, patch_HWC, plan) for picture, plan in zip(pictures, plans, strict=True)]
+        pictures = [self.template.frame(index) for index in asked[0]]
+        for picture_HWC, ((x, y), region_HWC) in zip(pictures, self._draw_mouth_patch(asked), strict=True):
+            picture_HWC[y : y + region_HWC.shape[0], x : x + region_HWC.shape[1]] = region_HWC
+        return pictures
 
     def _draw_mouth_patch(self, asked: _Mouth) -> list[Patch]:
         indices, told_D = asked
-        patch_HWC = self._patch(self.template.frame(indices[0]), indices[0], told_D)
-        return [pasted_region(self.template, index, self.avatar.affine_T23[index], patch_HWC) for index in indices]
+        shown, affine_T23 = self.template.shown(indices[0]), self.avatar.affine_T23
+        plan = plan_paste(affine_T23[indices[0]], *shown.shape[:2])
+        if plan.shrinks:
+            return self._at_their_own_pixels(indices, told_D, plan)
+        inner_HWC = np.ascontiguousarray(crop_face(shown, affine_T23[indices[0]])[INNER, INNER])
+        patch_HWC = self._face.patch(inner_HWC, indices[0], told_D)
+        plans = [plan_paste(affine_T23[index], *shown.shape[:2]) for index in indices]
+        return [pasted_region(self.template, *there, patch_HWC) for there in zip(indices, plans, strict=True)]
 
-    def _patch(self, picture_HWC: NDArray[np.uint8], index: int, told_D: NDArray[np.float32]) -> NDArray[np.uint8]:
-        inner_HWC = np.ascontiguousarray(crop_face(picture_HWC, self.avatar.affine_T23[index])[INNER, INNER])
-        return self._face.patch(inner_HWC, index, told_D)
+    def _at_their_own_pixels(self, indices: list[int], told_D: NDArray[np.float32], plan: PastePlan) -> list[Patch]:
+        """A face that is smaller in the frame than in the crop is neither cut out and enlarged nor shrunk again."""
+        to_inner_23 = self.avatar.affine_T23[indices[0]].astype(np.float64)
+        to_inner_23[:, 2] -= INNER_OFFSET_PX
+        region_to_inner_23 = plan.to_patch_23.copy()
+        region_to_inner_23[1, 2] += PATCH_TOP_PX
+        canvas = Canvas(plan.rows.stop - plan.rows.start, plan.columns.stop - plan.columns.start, region_to_inner_23)
+        drawn_HWC = self._face.patch(self.template.shown(indices[0]), indices[0], told_D, to_inner_23, canvas)
+        region_HWC = self.template.region(indices[0], plan.rows, plan.columns)
+        lay_over(region_HWC, drawn_HWC)
+        patches = [Patch(Place(plan.columns.start, plan.rows.start), region_HWC)]
+        for index in indices[1:]:
+            there = plan_paste(self.avatar.affine_T23[index], self.template.height, self.template.width)
+            onto_23 = joined(inverse(plan.to_patch_23), there.to_patch_23)  # its pixels -> those that were drawn
+            there = replace(there, to_patch_23=onto_23, low_pass=None, patch_size=drawn_HWC.shape[:2])
+            patches.append(pasted_region(self.template, index, there, drawn_HWC))
+        return patches
 
 
 def _mouths(indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool]) -> Iterator[_Mouth]:

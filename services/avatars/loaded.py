@@ -109,7 +109,8 @@ class LoadedAvatar:
     ) -> Iterator[Patch]:
         """The rectangles of `draw`'s pictures that the drawn patch touches."""
         for index, patch_HWC in self._patches(indices, embedding_BD, held):
-            yield pasted_region(self.template, index, self.avatar.affine_T23[index], patch_HWC)
+            plan = plan_paste(self.avatar.affine_T23[index], self.template.height, self.template.width)
+            yield pasted_region(self.template, index, plan, patch_HWC)
 
     def _patches(
         self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool]

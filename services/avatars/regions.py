@@ -8,23 +8,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recipe.paste import paste_patch, plan_paste
+from recipe.paste import PastePlan, paste_patch
 from services.avatars.template import TemplateVideo
 from services.types import Patch, Place
 
 
-def pasted_region(
-    template: TemplateVideo, index: int, affine_23: NDArray[np.float32], patch_rgba_HWC: NDArray[np.uint8]
-) -> Patch:
+def pasted_region(template: TemplateVideo, index: int, plan: PastePlan, patch_rgba_HWC: NDArray[np.uint8]) -> Patch:
     """Lay a patch over its template frame, there alone; the pixels are those of the whole frame's paste.
 
     Args:
         template: the filmed frames.
         index: of the frame.
-        affine_23: its transform, frame px -> crop px.
-        patch_rgba_HWC: uint8 (PATCH_HEIGHT_PX, INNER_PX, 4), straight alpha.
+        plan: where in the frame, from `recipe.paste.plan_paste`.
+        patch_rgba_HWC: uint8 (H, W, 4), straight alpha.
     """
-    plan = plan_paste(affine_23, template.height, template.width)
     region_HWC = template.region(index, plan.rows, plan.columns)
     pasted_HWC = paste_patch(region_HWC, patch_rgba_HWC, plan.within_region())
     return Patch(Place(plan.columns.start, plan.rows.start), pasted_HWC)

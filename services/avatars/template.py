@@ -162,13 +162,14 @@ class TemplateVideo:
         Raises:
             BrokenAvatarError: its group of pictures cannot be decoded.
         """
-        return self._picture(index).copy()
+        return self.shown(index).copy()
 
     def region(self, index: int, rows: slice, columns: slice) -> NDArray[np.uint8]:
         """A copy of a part of frame `index`, that the caller may draw on; raises what `frame` does."""
-        return self._picture(index)[rows, columns].copy()
+        return self.shown(index)[rows, columns].copy()
 
-    def _picture(self, index: int) -> NDArray[np.uint8]:
+    def shown(self, index: int) -> NDArray[np.uint8]:
+        """Frame `index` itself, to be read only; raises what `frame` does."""
         with self._lock:
             picture = self._kept.get(("picture", index))
             if not isinstance(picture, np.ndarray):
