@@ -26,6 +26,14 @@ def interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_packaged_voices() -> Iterator[None]:
+    """The default voice is the same whether or not the extra `voice` is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.speech.piper.PACKAGES", ())
+        yield
+
+
 @pytest.fixture(scope="session")
 def presenter_video() -> Path:
     """Twenty seconds of the synthetic presenter with sound, 512x512, 25 fps; depicts no real person."""

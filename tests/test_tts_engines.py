@@ -114,6 +114,20 @@ def test_a_voice_elsewhere_is_the_default_one(tmp_path: Path) -> None:
     assert "piper:mine is not on this machine" in (missing.fallback_reason or "")
 
 
+def test_a_packaged_voice_is_the_default_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "somebodys_piper_voice"
+    write_piper_voice(package / "data")
+    (package / "__init__.py").write_text("raise SystemExit('it is not imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("services.speech.piper.PACKAGES", ("nobodys_piper_voice", package.name))
+    speech = build_speech(Tts(voices_dir=tmp_path / "voices", cache_mb=0))
+    assert (speech.status().default_voice, speech.status().fallback_reason) == ("piper:en_US-toy-low", None)
+    assert len(joined(list(speech.synthesize("Hello.")))) > 1000
+    write_piper_voice(tmp_path / "voices", "en_US-own-low")
+    assert [voice.name for voice in speech.voices()][:2] == ["piper:en_US-toy-low", "piper:en_US-own-low"]
+    assert build_speech(Tts(voices_dir=tmp_path / "voices", cache_mb=0)).status().default_voice == "piper:en_US-own-low"
+
+
 def test_a_voice_is_loaded_once(tmp_path: Path) -> None:
     write_piper_voice(tmp_path)
     engine = PiperTTS(tmp_path)

