@@ -42,7 +42,7 @@ function operation(path, method, told) {
   const box = make("details", "operation");
   const head = make("summary", "");
   head.append(make("span", "method", method.toUpperCase()), make("code", "", path), make("span", "dim", (told.description ?? told.summary ?? "").split(/[.:;]\s|\n/)[0].replace(/\.$/, "")));
-  const body = make("div", "body");
+  const body = Object.assign(make("div", "body"), { tabIndex: 0 }); // on a phone its tables are scrolled sideways
   body.append(make("p", "", told.description ?? ""));
   const parameters = (told.parameters ?? []).map(({ name, schema, required, description }) => [
     name,

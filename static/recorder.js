@@ -14,6 +14,7 @@ const SOUND_BPS = 128e3;
 const LONGEST_S = 300;
 const ROOM = 0.9; // of what the server takes: encoders do not keep to their rate
 const LOOK_MS = 100;
+const LOUD_MS = 2000; // so long it is said that it was too loud
 const SMALL_PX = 480;
 const TYPES = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"];
 
@@ -26,6 +27,7 @@ class Recording {
     this._phase = "opening"; // -> ready -> counting -> quiet -> reading -> closing -> done
     this._pieces = [];
     this._url = null;
+    this._loud_ms = -Infinity;
     this._timer = setInterval(() => this._look(), LOOK_MS);
     const most_bits = 8 * ROOM * page.uploadMb * 2 ** 20;
     this._video_bps = Math.max(LEAST_VIDEO_BPS, Math.min(VIDEO_BPS, most_bits / FITTING_S - SOUND_BPS));
@@ -106,7 +108,6 @@ class Recording {
     go.textContent = phase === "reading" ? t("Finish") : phase === "done" ? t("Once more") : t("Record");
     if (phase === "counting") this._say(t("Mouth closed, look into the camera."));
     if (phase === "quiet") this._say(t("Keep your mouth closed…"));
-    if (phase === "reading") this._say(t("Now read aloud, as you would tell a friend."));
     if (phase === "closing") this._say(t("Mouth closed again…"));
   }
 
@@ -129,7 +130,10 @@ class Recording {
     this._ear.getFloatTimeDomainData(samples);
     const peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
     element("record-meter").value = peak;
-    if (this._phase === "reading" && peak > 0.99) this._say(t("Too loud: move away from the microphone."));
+    if (this._phase !== "reading") return;
+    if (peak > 0.99) this._loud_ms = performance.now();
+    const loud = performance.now() - this._loud_ms < LOUD_MS;
+    this._say(loud ? t("Too loud: move away from the microphone.") : t("Now read aloud, as you would tell a friend."));
   }
 
   _record() {
@@ -155,7 +159,7 @@ class Recording {
   }
 
   _say(text) {
-    element("record-said").textContent = text;
+    if (element("record-said").textContent !== text) element("record-said").textContent = text;
   }
 }
 

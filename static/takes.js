@@ -43,9 +43,9 @@ export function startTakes({ onchoose, onremove }) {
     const length = clock(frames / fps);
     const button = Object.assign(make("button", "take-play"), { type: "button", title: words });
     button.setAttribute("aria-pressed", "false");
-    button.setAttribute("aria-label", t("Play again, {avatar}, {length}: {words}", { avatar: titleOf(asked.avatar), length, words }));
     const picture = Object.assign(make("img", ""), { src: url, alt: "" });
-    button.append(picture, make("span", "take-length", length), make("span", "take-words", words));
+    const what = make("span", "hidden", t("Play again, {avatar},", { avatar: titleOf(asked.avatar) }));
+    button.append(what, picture, make("span", "take-length", length), make("span", "take-words", words));
     button.addEventListener("click", () => {
       mark(id);
       onchoose(read());
