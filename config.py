@@ -136,6 +136,11 @@ class Server(_Section):
     idle_mb: int = Field(default=128, ge=1, description="memory for remembered idle pictures, MiB")
     cache_dir: HomePath = Field(default=Path("cache/animations"), description="folder of animations kept by cache=true")
     cache_mb: int = Field(default=512, ge=0, description="disk space for them, MiB; 0 keeps none")
+    caption_font: HomePath | None = Field(
+        default=None,
+        description="font file that captions are drawn into an MP4 with; by default DejaVu Sans, and Noto Sans CJK "
+        "where it is installed",
+    )
     traces_endpoint: str = Field(
         default="",
         description="where OpenTelemetry traces go (OTLP over HTTP: http://localhost:4318/v1/traces); empty: nowhere",

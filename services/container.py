@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from config import ConfigError, Models, Settings
@@ -30,6 +31,7 @@ from services.runtimes.choice import MeasuredRuntime, choose_runtime, ears_runti
 from services.runtimes.processor import this_processor
 from services.speech.engines import build_speech
 from services.streaming.animation_cache import AnimationCache
+from services.streaming.burned import CaptionFonts
 from services.streaming.debug_recorder import DebugRecorder, DebugState
 from services.streaming.idle import IdleFrames
 from services.streaming.metrics import ServiceMetrics
@@ -86,6 +88,7 @@ class ServerParts:
     results: ResultFolder
     live: LiveService
     creation: Creation
+    caption_fonts: CaptionFonts
     conversations: Conversations | None
     traces: Traces | None = None
 
@@ -156,6 +159,7 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
         catalogue=AvatarCatalogue(settings.models.avatars_dir),
         cache=cache,
         creation=_build_creation(settings, cache),
+        caption_fonts=_caption_fonts(server.caption_font),
         conversations=_conversations(settings),
         recorder=recorder,
         metrics=metrics,
@@ -209,6 +213,19 @@ def _conversations(settings: Settings) -> Conversations | None:
         raise ConfigError(f"AVATAR328_CONVERSATION: {error}") from error
     recogniser = None if heard is None else Recogniser(heard, recogniser_model)
     return Conversations(LanguageModel(model, *how), recogniser, *rest)
+
+
+def _caption_fonts(chosen: Path | None) -> CaptionFonts:
+    """What captions are drawn with.
+
+    Raises:
+        ConfigError: the font that was chosen is not there.
+    """
+    if chosen is not None and not chosen.is_file():
+        raise ConfigError(
+            f"AVATAR328_SERVER__CAPTION_FONT is {chosen}, which is no file; name a font (.ttf, .otf, .ttc)"
+        )
+    return CaptionFonts(chosen)
 
 
 def _provenance(settings: Settings) -> ProvenanceLog:

@@ -136,6 +136,10 @@ class QuotaError(ServiceError):
         self.headers = {"Retry-After": str(retry_s)}
 
 
+class CaptionRejectedError(ServiceError):
+    """No caption can be drawn: a letter is in none of the fonts, there is no text, or the answer is no MP4."""
+
+
 class BusyError(ServiceError):
     """Every place for such work is taken."""
 

@@ -1,15 +1,33 @@
 // What is said when: at most two lines at a time, on the page and as subtitle files.
 
-const LINE = 42; // characters; the usual limit of subtitles
+const LINE = 42; // units; the usual limit of subtitles, and half as many Chinese characters
 const MOST = 2 * LINE;
-const CHARACTERS_PER_S = 14; // a guess, while the end of a sentence is not known
+const UNITS_PER_S = 14; // a guess, while the end of a sentence is not known
+
+const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+
+const widthOf = (character) => (/\p{Mn}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1);
+
+/** How wide a text is: a letter is one, a Chinese character two. */
+const unitsOf = (text) => [...text].reduce((sum, character) => sum + widthOf(character), 0);
+
+/** The longest beginning of at most so many units. */
+function headOf(text, most) {
+  let [used, head] = [0, ""];
+  for (const character of text) {
+    used += widthOf(character);
+    if (used > most) break;
+    head += character;
+  }
+  return head;
+}
 
 /** A sentence in parts of at most two lines, cut where one would pause. */
 export function partsOf(text, most = MOST) {
   const parts = [];
   let rest = text.trim();
-  while ([...rest].length > most) {
-    const head = [...rest].slice(0, most).join("");
+  while (unitsOf(rest) > most) {
+    const head = headOf(rest, most);
     const cut = cutOf(head);
     parts.push(rest.slice(0, cut).trim());
     rest = rest.slice(cut).trim();
@@ -28,10 +46,10 @@ function cutOf(head) {
   return head.length;
 }
 
-const weight = (text) => Math.max(1, [...text].length);
+const weight = (text) => Math.max(1, unitsOf(text));
 
 /**
- * The captions of a take in order, seconds. Inside a sentence time is shared by characters.
+ * The captions of a take in order, seconds. Inside a sentence time is shared by width.
  * @returns {{from_s: number, to_s: number, text: string}[]}
  */
 export function cuesOf({ captions, fps, duration_s, whole }) {
@@ -40,7 +58,7 @@ export function cuesOf({ captions, fps, duration_s, whole }) {
     const from_s = at / fps;
     const parts = partsOf(text);
     const total = parts.reduce((sum, part) => sum + weight(part), 0);
-    const guessed_s = Math.max(from_s + total / CHARACTERS_PER_S, duration_s);
+    const guessed_s = Math.max(from_s + total / UNITS_PER_S, duration_s);
     const to_s = captions[i + 1] ? captions[i + 1].at / fps : whole ? duration_s : guessed_s;
     let begun = 0;
     for (const part of parts) {
@@ -61,9 +79,9 @@ function stamp(s, comma) {
 
 /** A part on one line or two of like length. */
 export function inLines(text) {
-  const letters = [...text];
-  if (letters.length <= LINE) return text;
-  const middle = letters.slice(0, Math.ceil(letters.length / 2)).join("").length;
+  const units = unitsOf(text);
+  if (units <= LINE) return text;
+  const middle = headOf(text, Math.ceil(units / 2)).length;
   const after = text.indexOf(" ", middle);
   const before = text.lastIndexOf(" ", middle);
   const cut = after >= 0 && (before < 0 || after - middle <= middle - before) ? after : before;

@@ -17,6 +17,7 @@ const STATES = {
 };
 let making = "";
 let timer = 0;
+let shownPreview = "";
 
 function keep(name) {
   making = name;
@@ -44,6 +45,22 @@ function showForm(shown) {
   element("create-job").hidden = shown;
 }
 
+const isVideo = (file) => file?.type.startsWith("video/") ?? false;
+
+function fileChanged() {
+  element("create-preset-field").hidden = !isVideo(element("create-file").files[0]);
+}
+
+async function record() {
+  const { openRecorder } = await import("./recorder.js");
+  openRecorder((file) => {
+    const chosen = new DataTransfer();
+    chosen.items.add(file);
+    element("create-file").files = chosen.files;
+    fileChanged();
+  });
+}
+
 async function begin() {
   const [file] = element("create-file").files;
   const name = element("create-name").value.trim().replace(/\s+/g, "-");
@@ -56,7 +73,8 @@ async function begin() {
   body.append("name", name);
   if (nobody) body.append("synthetic", "true");
   else body.append("consent", ["create-who", "create-date", "create-scope"].map((id) => element(id).value.trim()).join(", "));
-  body.append(file.type.startsWith("video/") ? "video" : "image", file);
+  if (isVideo(file)) body.append("preset", element("create-preset").value);
+  body.append(isVideo(file) ? "video" : "image", file);
   await send(name, body);
 }
 
@@ -106,6 +124,9 @@ function show(job) {
   element("create-progress").value = job.progress;
   element("create-eta").textContent = job.eta_s === null ? "" : t("This part is done in {time}", { time: waitOf(job.eta_s) });
   element("create-log").textContent = job.log.join("\n");
+  if (job.state === "queued" && job.position > 0) element("create-eta").textContent = t("{count} before it", { count: job.position });
+  element("create-preview").hidden = !job.preview;
+  if (job.preview && shownPreview !== job.preview) element("create-preview-picture").src = shownPreview = job.preview;
   element("create-report").hidden = !job.report;
   if (job.report) element("create-report").href = job.report;
   element("create-cancel").hidden = !open;
@@ -118,6 +139,7 @@ async function ready(name) {
   remember({ avatar: name });
   await loadAvatars();
   element("create-form").reset();
+  fileChanged();
   showForm(true);
   element("create").close();
 }
@@ -175,6 +197,11 @@ export function startCreation() {
     look();
   });
   element("create-close").addEventListener("click", () => element("create").close());
+  element("create-file").addEventListener("change", fileChanged);
+  const canRecord = Boolean(navigator.mediaDevices?.getUserMedia && window.MediaRecorder); // https or localhost only
+  element("create-record").disabled = !canRecord;
+  if (!canRecord) element("create-recorded").textContent = t("Browsers give a camera to pages at https or localhost only.");
+  element("create-record").addEventListener("click", record);
   element("create-synthetic").addEventListener("change", ({ target }) => {
     for (const id of ["create-who", "create-date", "create-scope"]) element(id).disabled = target.checked;
   });

@@ -1,6 +1,7 @@
 // "Details": what the server saves, and the player's numbers while they change.
 
 import { asProblem, getJson, postJson } from "./api.js";
+import { t } from "./i18n.js";
 
 const element = (id) => document.getElementById(id);
 const FIELDS = { enabled: "debug-enabled", save_frames: "debug-frames", save_audio: "debug-audio" };
@@ -26,7 +27,7 @@ export function startDebugPanel(player) {
   const values = NUMBERS.map(([name]) => {
     const pair = document.createElement("div");
     const [term, value] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
+    term.textContent = t(name);
     pair.append(term, value);
     element("numbers").append(pair);
     return value;
@@ -67,9 +68,9 @@ async function save() {
   const wanted = Object.fromEntries(Object.entries(FIELDS).map(([field, id]) => [field, element(id).checked]));
   try {
     show(await postJson("/debug/config", wanted));
-    element("debug-said").textContent = wanted.enabled ? "Saved. It holds from the next utterance on." : "Off. Nothing is saved.";
+    element("debug-said").textContent = wanted.enabled ? t("Saved. It holds from the next utterance on.") : t("Off. Nothing is saved.");
   } catch (error) {
     await load();
-    element("debug-said").textContent = `Not changed: ${asProblem(error).message}`;
+    element("debug-said").textContent = t("Not changed: {why}", { why: asProblem(error).message });
   }
 }

@@ -1,6 +1,7 @@
 // The API as /openapi.json describes it: everything from this server, nothing from a CDN.
 
 import { asProblem, getJson } from "./api.js";
+import { t, translate } from "./i18n.js";
 
 const element = (id) => document.getElementById(id);
 const make = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
@@ -32,7 +33,7 @@ function table(title, rows) {
 function fieldsOf({ properties = {}, required = [] }) {
   return Object.entries(properties).map(([name, schema]) => {
     const standard = schema.default === undefined || schema.default === null ? "" : `default ${JSON.stringify(schema.default)}`;
-    const what = [typeOf(schema), required.includes(name) ? "required" : standard].filter(Boolean).join(", ");
+    const what = [typeOf(schema), required.includes(name) ? t("required") : standard].filter(Boolean).join(", ");
     return [name, what, schema.description ?? resolved(schema).description ?? ""];
   });
 }
@@ -40,20 +41,20 @@ function fieldsOf({ properties = {}, required = [] }) {
 function operation(path, method, told) {
   const box = make("details", "operation");
   const head = make("summary", "");
-  head.append(make("span", "method", method.toUpperCase()), make("code", "", path), make("span", "dim", told.summary ?? ""));
-  const body = make("div", "body");
+  head.append(make("span", "method", method.toUpperCase()), make("code", "", path), make("span", "dim", (told.description ?? told.summary ?? "").split(/[.:;]\s|\n/)[0].replace(/\.$/, "")));
+  const body = Object.assign(make("div", "body"), { tabIndex: 0 }); // on a phone its tables are scrolled sideways
   body.append(make("p", "", told.description ?? ""));
   const parameters = (told.parameters ?? []).map(({ name, schema, required, description }) => [
     name,
-    [typeOf(schema), required ? "required" : ""].filter(Boolean).join(", "),
+    [typeOf(schema), required ? t("required") : ""].filter(Boolean).join(", "),
     description ?? schema?.description ?? "",
   ]);
-  body.append(...table("In the address", parameters));
+  body.append(...table(t("In the address"), parameters));
   for (const [type, { schema }] of Object.entries(told.requestBody?.content ?? {})) {
-    body.append(...table(`Body: ${type}`, fieldsOf(resolved(schema))));
+    body.append(...table(t("Body: {type}", { type }), fieldsOf(resolved(schema))));
   }
   const answers = Object.entries(told.responses ?? {});
-  body.append(...table("Answers", answers.map(([status, answer]) => [status, Object.keys(answer.content ?? {}).join(", "), answer.description])));
+  body.append(...table(t("Answers"), answers.map(([status, answer]) => [status, Object.keys(answer.content ?? {}).join(", "), answer.description])));
   box.append(head, body);
   return box;
 }
@@ -61,7 +62,7 @@ function operation(path, method, told) {
 async function start() {
   const { info, paths, components } = await getJson("/openapi.json");
   schemas = components?.schemas ?? {};
-  element("about").textContent = `${info.description} Version ${info.version}.`;
+  element("about").textContent = `${info.description} ${t("Version")} ${info.version}.`;
   const groups = new Map();
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, told] of Object.entries(methods)) {
@@ -73,6 +74,7 @@ async function start() {
   element("operations").replaceChildren(...[...groups.values()].flat());
 }
 
+translate(document);
 start().catch((error) => {
   element("failed").textContent = asProblem(error).message;
   element("failed").hidden = false;

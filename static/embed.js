@@ -2,9 +2,11 @@
 
 import { asProblem, request } from "./api.js";
 import { cuesOf } from "./captions.js";
+import { t, translate } from "./i18n.js";
 import { IdleFrames } from "./idle.js";
 import { Player } from "./player.js";
 import { Take } from "./take.js";
+import { waitOf } from "./words.js";
 
 const GREETING = "Hello.";
 const element = (id) => document.getElementById(id);
@@ -12,16 +14,17 @@ const asked = Object.fromEntries(new URLSearchParams(location.search));
 const player = new Player(element("canvas"));
 let take = null;
 
+translate(document);
 player.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 player.addEventListener("visible", () => (element("canvas").hidden = false));
 player.addEventListener("state", ({ detail }) => {
   element("stage").dataset.state = detail;
   const idle = detail === "idle";
   element("play-icon").className = `icon icon-${idle ? (take ? "again" : "play") : "stop"}`;
-  element("play-text").textContent = idle ? (take ? "Again" : "Play") : "Stop";
+  element("play-text").textContent = idle ? (take ? t("Again") : t("Play")) : t("Stop");
 });
 player.addEventListener("wait", ({ detail }) => {
-  if (Number.isFinite(detail)) tell(`Ready in ${Math.ceil(detail)} s`);
+  if (Number.isFinite(detail)) tell(t("Ready in {wait}", { wait: waitOf(detail) }));
 });
 player.addEventListener("progress", ({ detail: { played_s } }) => {
   const { captions, fps, duration_s, end } = player.take;
@@ -62,7 +65,7 @@ async function start() {
   const { avatars } = await (await request("/avatars")).json();
   const shown = avatars.find(({ name, default: first }) => (asked.avatar ? name === asked.avatar : first));
   if (shown?.status !== "ok") {
-    tell(`There is no avatar ${asked.avatar ?? ""} here.`);
+    tell(t("There is no avatar {name} here.", { name: asked.avatar ?? "" }));
     return;
   }
   element("stage").style.setProperty("--aspect", String((shown.width || 1) / (shown.height || 1)));

@@ -2,7 +2,7 @@
 
 export const LANGUAGES = { en: "English", de: "Deutsch", es: "Español", zh: "中文" };
 const KEY = "avatar328.language";
-const ATTRIBUTES = ["aria-label", "placeholder", "title", "content"];
+const ATTRIBUTES = ["aria-label", "placeholder", "title", "content", "alt"];
 
 function wanted() {
   const asked = new URLSearchParams(location.search).get("lang");
@@ -42,6 +42,11 @@ export function translate(root) {
     const text = node.textContent.trim();
     if (text in catalogue) node.textContent = node.textContent.replace(text, () => catalogue[text]);
   }
+  translateAttributes(root);
+  root.addEventListener("themechange", () => translateAttributes(root)); // theme.js is no module, and speaks English
+}
+
+function translateAttributes(root) {
   for (const name of ATTRIBUTES) {
     for (const node of root.querySelectorAll(`[${name}]`)) {
       const text = node.getAttribute(name);

@@ -1,5 +1,7 @@
 // What an avatar's measurements mean, in words. The numbers come from its held-out recording (docs/model-details.md).
 
+import { t } from "./i18n.js";
+
 const MEASURES = [
   {
     key: "generated.opening_r",
@@ -37,18 +39,18 @@ export function quality(metrics) {
     const grade = measure.grades.find(([from]) => (measure.negate ? -value : value) >= from)[1];
     found.push({ ...measure, value, grade });
   }
-  if (found.length === 0) return { grade: "none", label: LABELS.none, text: "Its quality has not been measured.", details: "" };
+  if (found.length === 0) return { grade: "none", label: t(LABELS.none), text: t("Its quality has not been measured."), details: "" };
   const worst = ORDER[Math.max(...found.map(({ grade }) => ORDER.indexOf(grade)))];
   const numbers = found
     .filter(({ percent }) => !percent)
-    .map(({ name, value }) => `${name} ${value.toFixed(2)}`)
+    .map(({ name, value }) => `${t(name)} ${value.toFixed(2)}`)
     .join(", ");
-  const words = found.map(({ words: said, grade }) => said[grade]).join(", ");
+  const words = found.map(({ words: said, grade }) => t(said[grade])).join(", ");
   const text = numbers ? `${sentence(numbers)}: ${words}` : sentence(words);
   const details = found
-    .map(({ name, value, percent }) => `${sentence(name)}: ${percent ? `${value.toFixed(1)} % movement` : value.toFixed(3)}`)
+    .map(({ name, value, percent }) => `${sentence(t(name))}: ${percent ? t("{share} % movement", { share: value.toFixed(1) }) : value.toFixed(3)}`)
     .join("\n");
-  return { grade: worst, label: LABELS[worst], text, details };
+  return { grade: worst, label: t(LABELS[worst]), text, details };
 }
 
 function sentence(words) {

@@ -10,6 +10,7 @@ import { expectTake } from "./transport.js";
 
 const CHARACTERS_PER_S = 14; // a guess, until sentences have been heard
 const SYLLABLES_PER_S = 5; // where a character is one
+const SLOW_MS = 8000; // so long it is said that the machine is slow
 const MEASURE_MS = 3000; // for the length of a recording
 
 export function speakText() {
@@ -104,7 +105,7 @@ async function perform(job) {
   const done = player.say(take, job.open, job.expected_s);
   showStage();
   await done;
-  if (take.held) showNotice({ title: t("This machine is slow"), detail: t("The mouth was drawn 12.5 times a second, so that nothing stops.") }, { level: "note" });
+  if (take.held) showNotice({ title: t("This machine is slow"), detail: t("The mouth was drawn 12.5 times a second, so that nothing stops.") }, { level: "note", key: "slow", for_ms: SLOW_MS });
   if (take.worthKeeping) page.takes.add(take);
 }
 

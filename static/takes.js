@@ -1,5 +1,6 @@
 // The strip of takes: picture, words, length; a tap plays one again.
 
+import { t } from "./i18n.js";
 import { showNotice } from "./notice.js";
 import { element, page } from "./page.js";
 import { TakesStore } from "./takes_store.js";
@@ -16,8 +17,8 @@ export function startTakes({ onchoose, onremove }) {
   function tell(error) {
     if (told) return;
     told = true;
-    const detail = `The browser does not store them (${error?.message || error?.name || "no storage"}).`;
-    showNotice({ title: "Takes last as long as this page", detail }, { level: "note", key: "takes" });
+    const detail = t("The browser does not store them ({why}).", { why: error?.message || error?.name || "–" });
+    showNotice({ title: t("Takes last as long as this page"), detail }, { level: "note", key: "takes" });
   }
 
   function mark(id) {
@@ -42,15 +43,15 @@ export function startTakes({ onchoose, onremove }) {
     const length = clock(frames / fps);
     const button = Object.assign(make("button", "take-play"), { type: "button", title: words });
     button.setAttribute("aria-pressed", "false");
-    button.setAttribute("aria-label", `Play again, ${titleOf(asked.avatar)}, ${length}: ${words}`);
     const picture = Object.assign(make("img", ""), { src: url, alt: "" });
-    button.append(picture, make("span", "take-length", length), make("span", "take-words", words));
+    const what = make("span", "hidden", t("Play again, {avatar},", { avatar: titleOf(asked.avatar) }));
+    button.append(what, picture, make("span", "take-length", length), make("span", "take-words", words));
     button.addEventListener("click", () => {
       mark(id);
       onchoose(read());
     });
     const away = Object.assign(make("button", "take-away"), { type: "button" });
-    away.setAttribute("aria-label", `Delete this take: ${words}`);
+    away.setAttribute("aria-label", t("Delete this take: {words}", { words }));
     away.append(make("span", "icon icon-close"));
     away.addEventListener("click", () => {
       const next = row.nextElementSibling ?? row.previousElementSibling;

@@ -45,7 +45,7 @@ function refresh() {
   element("play").firstElementChild.className = `icon icon-${look}`;
   element("seek").disabled = !playable;
   element("download").disabled = !playable;
-  for (const id of ["srt", "vtt"]) element(id).disabled = !playable || shown.captions.length === 0;
+  for (const id of ["srt", "vtt", "download-captioned"]) element(id).disabled = !playable || shown.captions.length === 0;
 }
 
 function place(played_s) {
@@ -75,7 +75,8 @@ export function startTransport() {
   element("captions").addEventListener("click", () => switchCaptions());
   element("srt").addEventListener("click", () => saveText("srt", "application/x-subrip", toSrt));
   element("vtt").addEventListener("click", () => saveText("vtt", "text/vtt", toVtt));
-  element("download").addEventListener("click", () => movie(shown));
+  element("download").addEventListener("click", () => movie(shown, element("download"), false));
+  element("download-captioned").addEventListener("click", () => movie(shown, element("download-captioned"), true));
 
   player.addEventListener("state", refresh);
   player.addEventListener("entered", ({ detail }) => {
@@ -119,16 +120,16 @@ function saveText(ending, type, write) {
   saveBlob(new Blob([write(captionsOf(shown))], { type }), `${fileNameOf(shown.asked)}.${ending}`);
 }
 
-async function movie(take) {
-  const button = element("download");
+async function movie(take, button, captioned) {
   const label = button.lastElementChild;
+  const named = label.textContent;
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
   try {
-    await saveMovie(take, (text) => (label.textContent = text));
+    await saveMovie(take, captioned, (text) => (label.textContent = text));
   } catch (problem) {
-    showNotice(problem, { again: () => movie(take) });
+    showNotice(problem, { again: () => movie(take, button, captioned) });
   }
   button.removeAttribute("aria-busy");
-  label.textContent = "MP4";
+  label.textContent = named;
 }

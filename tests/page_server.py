@@ -118,6 +118,7 @@ class Told:
     sent_frames: int = 0
     idle_broken: bool = False
     made: dict[str, Any] = field(default_factory=dict)  # the job of the one avatar that is made
+    recording: bytes = b""  # what it is made of
     sessions: dict[str, Any] = field(default_factory=lambda: {"limit": 4, "source": "setting", "measured": None})
     debug: dict[str, bool] = field(default_factory=lambda: {"enabled": False, "save_frames": True, "save_audio": True})
 
@@ -248,18 +249,26 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         consent: str = Form(""),
         image: UploadFile | None = None,
         video: UploadFile | None = None,
+        preset: str | None = Form(None),
     ) -> Any:
         if name == "taken":
             return problem(409, "The name is taken", "choose another name")
         kind = "image" if image else "video" if video else "resumed"
-        told.requests.append({"create": name, "consent": consent, "kind": kind})
+        told.requests.append(
+            {"create": name, "consent": consent, "kind": kind} | ({"preset": preset} if preset else {})
+        )
+        told.recording = await video.read() if video else b""
         told.made |= {"name": name, "state": "running", "stage": "fit the ears", "progress": 0.5, "eta_s": 72}
-        told.made |= {"log": ["It listens."], "report": None, "problem": None}
+        told.made |= {"log": ["It listens."], "report": None, "problem": None, "preview": None, "position": None}
         return told.made
 
     @app.get("/avatars/{name}/job")
     def job(name: str) -> Any:
         return told.made
+
+    @app.get("/avatars/{name}/job/preview")
+    def preview(name: str, of: int) -> Response:
+        return Response(draw(of, 0, False, 0), media_type="image/jpeg")
 
     @app.delete("/avatars/{name}/job", status_code=202)
     def cancel(name: str) -> Any:

@@ -38,6 +38,8 @@ def test_a_photo_becomes_the_chosen_avatar_and_is_deleted_by_its_name(browser: B
         assert told.requests[-1] == {"create": "eve-two", "consent": agreed, "kind": "image"}
         assert page.inner_text("#create-stage") == "Eve two: fit the ears"
         assert page.inner_text("#create-eta") == "This part is done in 72 s"
+        told.made["preview"] = "/avatars/eve-two/job/preview?of=5"
+        until(page, "document.getElementById('create-preview-picture').naturalWidth > 0")
         page.screenshot(path=ARTIFACTS / f"create-job-{width}.png")
         open_page(page, url)  # a page that was closed finds its job again
         page.click("#create-open")

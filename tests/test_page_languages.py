@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 
 import pytest
 from playwright.sync_api import Browser
@@ -16,6 +17,7 @@ from tests.page_server import Told, create_stand_in, serve
 __all__ = ["browser"]
 STATIC = REPOSITORY / "static"
 LANGUAGES = ("de", "es", "zh")
+NAMES = re.compile(r"avatar(328(: HTTP API)?)?|328|[\d.,:× ]+|Ctrl|Enter|Esc|CC|SRT|VTT|MP4( \+ CC)?")
 
 
 def catalogue(language: str) -> dict[str, str]:
@@ -42,6 +44,28 @@ def test_every_sentence_is_there_with_its_gaps(language: str) -> None:
     assert said <= set(known), said - set(known)
     for english, translated in known.items():
         assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", translated)), english
+
+
+class Texts(HTMLParser):
+    """What a page says: its texts and what it tells by attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        said = [value for name, value in attributes if name in ("aria-label", "placeholder", "title", "alt") and value]
+        self.found |= {text for text in said if not NAMES.fullmatch(text)}
+
+    def handle_data(self, data: str) -> None:
+        if text := data.strip():
+            self.found |= set() if NAMES.fullmatch(text) else {text}
+
+
+@pytest.mark.parametrize("page", ["index", "embed", "docs"])
+def test_nothing_on_a_page_is_left_in_english(page: str) -> None:
+    assert Texts((STATIC / f"{page}.html").read_text("utf-8")).found - set(catalogue("de")) == set()
 
 
 @pytest.mark.parametrize(

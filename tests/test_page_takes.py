@@ -136,7 +136,11 @@ def test_takes_are_kept_over_a_reload(page: Page, site: tuple[str, Told]) -> Non
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "drawn-seconds-1-first.mp4"
-    assert [list(request) for request in site[1].requests[asked:]] == [["mp4"]]
+    with page.expect_download():
+        page.click("#download-captioned")
+    assert [list(request) for request in site[1].requests[asked:]] == [["mp4"]] * 2, "nothing is generated again"
+    told = [request["mp4"]["captions"] for request in site[1].requests[asked:]]
+    assert told == [[], [{"at": 0, "text": "Sentence 0."}]]
     page.locator(".take-away").first.click()
     assert page.locator(".take-words").all_inner_texts() == ["seconds=1 first"]
     page.wait_for_timeout(200)

@@ -21,6 +21,7 @@ from services.errors import AvatarNotFoundError, CreationOffError, JobNotFoundEr
 logger = logging.getLogger(__name__)
 
 REPORT: Final = "report.html"
+_PREVIEWS: Final = "unet/preview_*.jpg"  # with their step, in digits of one length
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,10 @@ class Creation:
         """What preparation found out about a recording, as a page, once it is there."""
         path = self._folders.datasets / check_name(name) / REPORT
         return path if path.is_file() else None
+
+    def preview(self, name: str) -> Path | None:
+        """The newest picture of what the face network draws of frames that it never learnt from, once there is one."""
+        return max((self._folders.checkpoints / check_name(name)).glob(_PREVIEWS), default=None)
 
     def remove(self, name: str) -> None:
         """Remove an avatar, its dataset, checkpoint, job, and all kept answers.

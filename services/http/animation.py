@@ -105,9 +105,11 @@ async def _say(asked: schemas.GenerateRequest, delivery: schemas.Delivery, conte
     begin = context.begin(asked.avatar, asked.start_frame, asked.direction)
     if not asked.cache or media_type == mjpeg.MEDIA_TYPE:  # which is sent by the clock, not from a file
         return await context.streamed(said, begin, media_type, delivery)
+    if delivery.captions:
+        await run_in_threadpool(context.check_captions, said, media_type)
     speaker = await run_in_threadpool(context.animations.speaker, asked.voice)
     signed = context.is_signed(media_type, delivery)
-    kind = f"{media_type}; signed" if signed else media_type
+    kind = "; ".join([media_type, *["signed"] * signed, *["captions"] * delivery.captions])
     key = await run_in_threadpool(_key, context, said, begin, kind, speaker)
     utterance = f"u-{key[:16]}"
     headers = answer_headers(utterance, media_type, delivery.download)
@@ -122,7 +124,9 @@ async def _say(asked: schemas.GenerateRequest, delivery: schemas.Delivery, conte
         return context.animations.speaker(asked.voice) == speaker  # no other voice had to take over
 
     signed_name = f"{utterance}.mp4" if signed else ""
-    encode = context.encoder(media_type, signed_name, lambda pieces: context.cache.keep(key, pieces, still_right))
+    encode = context.encoder(
+        media_type, signed_name, lambda pieces: context.cache.keep(key, pieces, still_right), delivery.captions
+    )
     pump = await context.started(utterance, said, begin, encode)
     return await pumped(context.request, pump, media_type, {**headers, _CACHE_HEADER: "miss"})
 

@@ -10,11 +10,13 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from services.errors import CaptionRejectedError
 from services.http import schemas
-from services.http.dependencies import Animations, Cache, KnownSettings, Problems
+from services.http.dependencies import Animations, Cache, Fonts, KnownSettings, Problems
 from services.http.negotiation import preferred
 from services.http.streams import FORMATS, Encoder, disposition, encoder, ended_by_problem, pumped
 from services.streaming import mjpeg, mp4, ndjson
+from services.streaming.burned import burned
 from services.streaming.events import Event
 from services.streaming.pump import Pump
 from services.utterance import Begin, SpokenText, UploadedSound, new_utterance
@@ -33,6 +35,7 @@ class AnimationContext:
     cache: Cache
     settings: KnownSettings
     problems: Problems
+    fonts: Fonts
 
     @property
     def who(self) -> str:
@@ -55,8 +58,24 @@ class AnimationContext:
         """Whether the answer is a file that carries Content Credentials: not one that is played while it is made."""
         return delivery.download and media_type == mp4.MEDIA_TYPE and self.animations.signs_files
 
+    def check_captions(self, said: SpokenText | UploadedSound, media_type: str) -> None:
+        """Look whether captions can be drawn into this answer.
+
+        Raises:
+            CaptionRejectedError: they cannot.
+        """
+        if media_type != mp4.MEDIA_TYPE:
+            raise CaptionRejectedError("captions are drawn into an MP4 only: ask with format=mp4")
+        if isinstance(said, UploadedSound):
+            raise CaptionRejectedError("nobody knows the words of a recording; ask without captions")
+        self.fonts.check(said.text)
+
     def encoder(
-        self, media_type: str, signed_name: str = "", kept: Callable[[Pieces], Pieces] | None = None
+        self,
+        media_type: str,
+        signed_name: str = "",
+        kept: Callable[[Pieces], Pieces] | None = None,
+        captions: bool = False,
     ) -> Encoder:
         """Events to bytes; an NDJSON stream that fails ends with a problem as its last line.
 
@@ -64,11 +83,12 @@ class AnimationContext:
             media_type: of the answer.
             signed_name: of the file it is, if it is to be signed.
             kept: keeps what passes.
+            captions: are drawn into the pictures.
         """
         encode = encoder(media_type, self.settings.server.jpeg_quality)
 
         def pieces(events: Generator[Event, None, None]) -> Pieces:
-            coded = encode(events)
+            coded = encode(burned(events, self.fonts) if captions else events)
             if signed_name:
                 coded = self.animations.finished_file(coded, media_type, signed_name)
             if kept is not None:
@@ -98,11 +118,15 @@ class AnimationContext:
         Raises:
             UserError: what is wrong with it, before anything is sent.
         """
+        if delivery.captions:
+            await run_in_threadpool(self.check_captions, source, media_type)
         utterance = new_utterance()
         headers = answer_headers(utterance, media_type, delivery.download) | (further or {})
         begin = replace(begin, in_time=delivery.in_time or media_type == mjpeg.MEDIA_TYPE)
         signed_name = f"{utterance}.mp4" if self.is_signed(media_type, delivery) else ""
-        pump = await self.started(utterance, source, begin, self.encoder(media_type, signed_name))
+        pump = await self.started(
+            utterance, source, begin, self.encoder(media_type, signed_name, captions=delivery.captions)
+        )
         return await pumped(self.request, pump, media_type, headers)
 
     async def started(
@@ -133,9 +157,9 @@ def answer_headers(utterance: str, media_type: str, download: bool) -> dict[str,
 
 
 def _context(
-    request: Request, animations: Animations, cache: Cache, settings: KnownSettings, problems: Problems
+    request: Request, animations: Animations, cache: Cache, settings: KnownSettings, problems: Problems, fonts: Fonts
 ) -> AnimationContext:
-    return AnimationContext(request, animations, cache, settings, problems)
+    return AnimationContext(request, animations, cache, settings, problems, fonts)
 
 
 Context = Annotated[AnimationContext, Depends(_context)]

@@ -44,6 +44,10 @@ class JobInfo(BaseModel):
     log: list[str] = Field(description="the last lines that the program said")
     problem: str | None = Field(description="why it failed")
     report: str | None = Field(description="where the report on the recording is, once it is there")
+    preview: str | None = Field(
+        description="where the newest picture of the training is, once there is one: held-out frames as filmed, as "
+        "drawn from the sound, as drawn in silence"
+    )
     queued_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -97,6 +101,16 @@ def report(name: Name, creation: Creator) -> FileResponse:
     )
 
 
+@router.get("/avatars/{name}/job/preview", responses=openapi.PREVIEW, response_class=FileResponse)
+def preview(name: Name, creation: Creator) -> FileResponse:
+    """What the face network draws so far: held-out frames as filmed, as drawn from the sound, as drawn in silence."""
+    creation.workshop.store.find(name)
+    path = creation.preview(name)
+    if path is None:
+        raise HTTPException(404, f"there is no picture of the training of {name!r} (yet); a film or a photo has none")
+    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
 @router.delete("/avatars/{name}/job", status_code=202, responses=openapi.JOB_CHANGED)
 def cancel(name: Name, creation: Creator) -> JobInfo:
     """Take a job out of the queue, or ask it to end; what it has trained stays, and it can be resumed."""
@@ -119,6 +133,7 @@ def _told(creation: Creation, job: Job) -> JobInfo:
     told = read_log(creation.workshop.store.log(job.name))
     done = job.state == "done"
     report = job.kind == "video" and creation.report(job.name) is not None
+    preview = creation.preview(job.name) if job.kind == "video" else None
     return JobInfo(
         name=job.name,
         kind=job.kind,
@@ -133,6 +148,7 @@ def _told(creation: Creation, job: Job) -> JobInfo:
         log=list(told.lines),
         problem=(told.problem or f"the program ended with code {job.exit_code}") if job.state == "failed" else None,
         report=f"/avatars/{job.name}/job/report" if report else None,
+        preview=f"/avatars/{job.name}/job/preview?of={preview.stem.removeprefix('preview_')}" if preview else None,
         queued_at=job.queued_at,
         started_at=job.started_at,
         ended_at=job.ended_at,

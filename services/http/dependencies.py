@@ -15,6 +15,7 @@ from services.creation.service import Creation
 from services.http.problems import ProblemMap
 from services.http.readiness import Readiness
 from services.streaming.animation_cache import AnimationCache
+from services.streaming.burned import CaptionFonts
 from services.streaming.debug_recorder import DebugRecorder
 from services.streaming.metrics import ServiceMetrics
 from services.types import TTSService
@@ -34,6 +35,10 @@ def _catalogue(parts: Parts) -> AvatarCatalogue:
 
 def _cache(parts: Parts) -> AnimationCache:
     return parts.cache
+
+
+def _fonts(parts: Parts) -> CaptionFonts:
+    return parts.caption_fonts
 
 
 def _creation(parts: Parts) -> Creation:
@@ -68,6 +73,7 @@ Parts = Annotated[ServerParts, Depends(_parts)]
 Animations = Annotated[AnimationService, Depends(_animations)]
 Catalogue = Annotated[AvatarCatalogue, Depends(_catalogue)]
 Cache = Annotated[AnimationCache, Depends(_cache)]
+Fonts = Annotated[CaptionFonts, Depends(_fonts)]
 Creator = Annotated[Creation, Depends(_creation)]
 Recorder = Annotated[DebugRecorder, Depends(_recorder)]
 Metrics = Annotated[ServiceMetrics, Depends(_metrics)]

@@ -61,6 +61,10 @@ REPORT: Final[Responses] = {
     200: {"description": "what preparation found out about the recording", "content": {"text/html": {}}},
     **documented(404, 422),
 }
+PREVIEW: Final[Responses] = {
+    200: {"description": "a picture of the training", "content": {"image/jpeg": _BINARY}},
+    **documented(404, 422),
+}
 IDLE: Final[Responses] = {
     200: {
         "description": "template frames with the mouth closed, one line each",

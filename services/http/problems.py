@@ -76,6 +76,7 @@ KINDS: Final[dict[type[Exception], Kind]] = {
     NotAVideoError: Kind(415, "upload-not-readable", "Upload is no recording"),
     NoAudioError: Kind(422, "no-sound", "Upload has no sound"),
     errors.TakeRejectedError: Kind(422, "take-rejected", "Take cannot be read"),
+    errors.CaptionRejectedError: Kind(422, "captions-not-drawn", "Captions cannot be drawn"),
     errors.TooMuchError: Kind(413, "too-large", "Too large or too long"),
     errors.BusyError: Kind(503, "busy", "All places are taken"),
     errors.VideoWriteError: Kind(503, "not-written", "Result cannot be written", f"the disk refused it; {_SEE_LOG}"),

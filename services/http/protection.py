@@ -49,7 +49,7 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(self)",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=(self)",
 }
 CONNECTIONS: Final = "avatar328.connections"  # what services/http/server.py adds to a request: how many are open
 HEAD_BYTES: Final = 64 << 10  # of an address and its headers

@@ -90,6 +90,10 @@ class Delivery(BaseModel):
             "fall behind; such frames are marked `held`. Always so in MJPEG, never in what is kept"
         ),
     ] = False
+    captions: Annotated[
+        bool,
+        Field(description="draw what is said into the pictures, at most two lines below the face; MP4 of a text only"),
+    ] = False
 
 
 class AnimateQuery(Delivery):
@@ -116,6 +120,16 @@ class Take(BaseModel):
     sizes: list[Annotated[int, Field(gt=0)]] = Field(
         min_length=1, max_length=100_000, description="bytes of every JPEG, in order; one is shown for 40 ms"
     )
+    captions: list[TakeCaption] = Field(
+        default_factory=list, max_length=10_000, description="drawn into the pictures, at most two lines below the face"
+    )
+
+
+class TakeCaption(BaseModel):
+    """What is said from a picture on."""
+
+    at: int = Field(ge=0, description="number of the picture")
+    text: str = Field(max_length=5000, description="shown until the next begins; an empty one shows nothing")
 
 
 class Problem(BaseModel):

@@ -17,6 +17,7 @@ from services.http import openapi, schemas
 from services.http.context import Context, answer_headers
 from services.http.dependencies import Catalogue, content_type
 from services.http.streams import pumped
+from services.streaming.burned import burned
 from services.streaming.events import Header
 from services.streaming.mp4 import MEDIA_TYPE, encode_fragmented_mp4
 from services.streaming.sent_take import SentTake, events_of
@@ -43,8 +44,12 @@ async def take_as_mp4(
     consent = await run_in_threadpool(_consent, catalogue, facts.avatar)
     utterance = new_utterance()
     header = Header(utterance, facts.avatar, facts.width, facts.height, facts.sample_rate, 0, 1, consent=consent)
-    sent = SentTake(header, facts.sizes, pictures.file, sound.file)
-    coded = context.animations.finished_file(encode_fragmented_mp4(events_of(sent)), MEDIA_TYPE, f"{facts.avatar}.mp4")
+    said = {caption.at: caption.text for caption in facts.captions}
+    events = events_of(SentTake(header, facts.sizes, pictures.file, sound.file, said))
+    if said:
+        await run_in_threadpool(context.fonts.check, "".join(said.values()))
+        events = burned(events, context.fonts)
+    coded = context.animations.finished_file(encode_fragmented_mp4(events), MEDIA_TYPE, f"{facts.avatar}.mp4")
     pump = await run_in_threadpool(context.animations.recode, coded)
     return await pumped(context.request, pump, MEDIA_TYPE, answer_headers(utterance, MEDIA_TYPE, download=True))
 

@@ -6,9 +6,9 @@ Axes: S audio samples at the take's rate, H W C picture (RGB, uint8).
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from recipe.recipe_328 import FPS
 from recipe.sound import from_pcm16
 from services.errors import TakeRejectedError
-from services.streaming.events import End, Event, Frame, Header
+from services.streaming.events import Caption, End, Event, Frame, Header
 from services.streaming.upload import kept_upload
 
 _SAMPLE_BYTES: Final = 2
@@ -35,6 +35,7 @@ class SentTake:
     picture_bytes: Sequence[int]  # of every JPEG, in order
     pictures: BinaryIO  # the JPEGs, one after the other
     sound: BinaryIO  # PCM s16le, mono, at the header's rate
+    captions: Mapping[int, str] = field(default_factory=dict)  # what is said from a picture on
 
 
 def events_of(take: SentTake) -> Generator[Event, None, None]:
@@ -49,6 +50,8 @@ def events_of(take: SentTake) -> Generator[Event, None, None]:
         with pictures.open("rb") as jpegs, sound.open("rb") as pcm:
             yield take.header
             for index, size in enumerate(take.picture_bytes):
+                if index in take.captions:
+                    yield Caption(index, take.captions[index])
                 picture_HWC = _decoded(jpegs.read(size), index, take.header)
                 samples = take.header.samples_per_frame
                 pcm_S = np.zeros(samples, np.float32)
