@@ -37,7 +37,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     )
     parser.add("--config", is_config_file=True, help="read options from this file")
     parser.add("name", help="the avatar will be avatars/NAME")
-    parser.add("photo", type=Path, help="JPEG, PNG, WebP, AVIF, or a short video whose best frame is taken")
+    parser.add("photo", type=Path, help="JPEG, PNG, WebP, AVIF, HEIC, or a short video whose best frame is taken")
     rights = parser.add_mutually_exclusive_group()
     rights.add("--consent", default="", help='who agreed: "name, YYYY-MM-DD, scope"')
     rights.add("--synthetic", action="store_true", help="the photo shows no real person")

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from data_prep.still_landmarks import StillLandmarks
 from recipe.warp.draw import WarpedFace
@@ -140,6 +141,11 @@ def _moving(image: Image.Image, path: Path) -> None:
     image.save(path, save_all=True, append_images=[image.rotate(180)], lossless=True)
 
 
+def _of_a_telephone(image: Image.Image, path: Path) -> None:
+    register_heif_opener()
+    image.save(path, quality=90)
+
+
 BAD_PHOTOS: Final[dict[str, BadPhoto]] = {
     "no face": _shows(lambda p, f: np.roll(p[:150].repeat(2, 0), 200, axis=1)[:, :180], "no face was found"),
     "two faces": _shows(lambda p, f: beside(p), "shows 2 faces, expected one"),
@@ -156,7 +162,7 @@ BAD_PHOTOS: Final[dict[str, BadPhoto]] = {
     "a text": _holds("text.jpg", b"not a picture " * 100, "is no picture of a kind that is read"),
     "an empty file": _holds("empty.png", b"", "is empty"),
     "half a file": _holds("half.png", lambda whole: whole[: len(whole) // 2], "is damaged"),
-    "HEIC": _holds("apple.heic", b"\0\0\0\x18ftypheic" + b"\0" * 400, "HEIC cannot be read here"),
+    "a damaged HEIC": _holds("apple.heic", b"\0\0\0\x18ftypheic" + b"\0" * 400, "is no picture"),
     "no video either": _holds("video.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 400, "is no picture"),
     "100 megapixels": _holds("huge.png", png_that_says(10_000, 10_000), "has|is too large"),
     "3600 megapixels": _holds("bomb.png", png_that_says(60_000, 60_000), "has|is too large"),
@@ -165,4 +171,5 @@ BAD_PHOTOS: Final[dict[str, BadPhoto]] = {
     "transparent": _taken("alpha.png", _see_through),
     "turned by EXIF": _taken("exif.jpg", _turned_by_exif),
     "animated": _taken("moving.webp", _moving),
+    "HEIC": _taken("telephone.heic", _of_a_telephone),
 }

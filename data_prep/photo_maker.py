@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from data_prep.photo_restoration import Restore
     from recipe.face_restorer import FaceRestorer
 
-NEEDED: Final = ("PIL", "mediapipe", "openvino", "scipy")  # of the extra `train`
+NEEDED: Final = ("PIL", "mediapipe", "openvino", "pillow_heif", "scipy")  # of the extra `train`
 
 
 def can_make_photos() -> bool:

@@ -1,7 +1,7 @@
 """A picture file as upright RGB bytes in sRGB, whatever it holds; its size is known before it is decoded.
 
-Read are JPEG (also those of telephones that hold several pictures), PNG, WebP, AVIF, GIF, BMP and TIFF; of an animated
-file the first picture. HEIC is not read: no library here can put its tiles together.
+Read are JPEG (also those of telephones that hold several pictures), PNG, WebP, AVIF, HEIC, GIF, BMP and TIFF; of an
+animated file the first picture.
 
 Axes: H W C picture.
 """
@@ -17,17 +17,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from pillow_heif import register_heif_opener
 
 from data_prep.errors import NotAPictureError, PictureSizeError
 
 log = logging.getLogger(__name__)
-_FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF")
 LARGEST_FILE_BYTES: Final = 100 << 20
 LARGEST_PIXELS: Final = 50_000_000  # of a file that is decoded whole: 150 MB
 LARGEST_JPEG_PIXELS: Final = 200_000_000  # a JPEG is decoded at a fraction of its size
 LEAST_SIDE_PX: Final = 150
 WORKING_SIDE_PX: Final = 4096  # pictures are made smaller to this; a face in it still has its pixels
-_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1")
 
 
 def is_picture(path: Path) -> bool:
@@ -58,9 +58,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
             picture.load()
             return _as_rgb(picture)
     except UnidentifiedImageError as error:
-        raise NotAPictureError(
-            f"{path.name} is no picture of a kind that is read{_heic_hint(path)}: give a JPEG, PNG or WebP"
-        ) from error
+        raise NotAPictureError(f"{path.name} is no picture of a kind that is read: give a JPEG, PNG or WebP") from error
     except Image.DecompressionBombError as error:
         raise PictureSizeError(f"{path.name} is too large to be opened ({error}): make it smaller first") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises at damaged files
@@ -85,7 +83,8 @@ def check_file(path: Path) -> None:
 
 
 def _opened(path: Path) -> Image.Image:
-    Image.init()  # makes the names of all formats known
+    Image.init()  # makes the names of all formats known...
+    register_heif_opener(thumbnails=False)  # ...and that of HEIC, which Pillow itself does not read
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked here, with our own limits
         return Image.open(path, formats=_FORMATS)
@@ -141,9 +140,3 @@ def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         except (ImageCms.PyCMSError, OSError, ValueError) as error:
             log.info("its colour profile cannot be used (%s): colours are taken as sRGB", error)
     return picture.convert("RGB")
-
-
-def _heic_hint(path: Path) -> str:
-    with path.open("rb") as file:
-        head = file.read(12)
-    return " (HEIC cannot be read here)" if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS else ""

@@ -25,7 +25,7 @@ from services.utterance import SpokenText, UploadedSound
 router = APIRouter(tags=["photos"])
 
 CONSENT_HEADER: Final = "X-Avatar-Consent"
-Picture = Annotated[UploadFile | None, Form(description="JPEG, PNG, WebP or AVIF of one person")]
+Picture = Annotated[UploadFile | None, Form(description="JPEG, PNG, WebP, AVIF or HEIC of one person")]
 Film = Annotated[UploadFile | None, Form(description="a short video instead, whose best frame is taken")]
 
 

@@ -1,7 +1,7 @@
 """Piper: natural voices in many languages, each a file NAME.onnx with NAME.onnx.json beside it.
 
-`python -m services.speech download NAME` fetches one; a few lie in Python packages. Nothing of Piper or ONNX Runtime is imported before a
-voice is spoken with.
+`python -m services.speech download NAME` fetches one; a few lie in Python packages. Nothing of Piper or ONNX Runtime is
+imported before a voice is spoken with.
 
 Axes: S audio samples at the engine's rate.
 """
