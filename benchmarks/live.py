@@ -2,7 +2,9 @@
 
 Starts `api.py` in a process of its own and talks to /ws with the Python client: the delay of the first frame, how fast
 a cancel is answered, what each picture tier costs in bytes and processor time, sessions side by side that show their
-frames in real time, and many utterances in one session, after which memory, handles and threads should be as before.
+frames in real time, what somebody sees and hears in headless Chromium (lips against sound, the machine otherwise idle
+and with one core busy), and many utterances in one session, after which memory, handles and threads should be as they
+were.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--rounds", type=int, default=20, help="first frames and cancels of each tier")
     parser.add("--words", type=int, default=60, help="length of what is said where that matters")
     parser.add("--streams", type=int, nargs="*", default=[1, 2, 4], help="how many sessions side by side")
+    parser.add("--browser_s", type=float, default=60, help="seconds of speech in a browser; 0 leaves that out")
     parser.add("--soak", type=int, default=60, help="utterances in one session; 0 leaves that out")
     options = parser.parse_args(arguments)
     return exit_code("live", options)

@@ -18,7 +18,7 @@ from benchmarks import attack, first_frame, growth, live, machine, peer, per_fra
 from benchmarks.lateness import Listener
 from benchmarks.macs import count_gmac
 from benchmarks.material import write_scaled_avatar
-from benchmarks.measures import attacks
+from benchmarks.measures import attacks, live_browser
 from benchmarks.measures.first_frame import summarise_imports
 from benchmarks.measures.growth import resident_mb
 from benchmarks.measures.service import Client, side_by_side_tables, text_of
@@ -26,8 +26,11 @@ from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
 from benchmarks.table import report
 from recipe.recipe_328 import CROP_PX
 from services.avatars.avatar import open_avatar
+from services.container import Services
 from services.runtimes.processor import this_processor
-from tests.toy_avatar import NAME, SIZE, toy_avatars  # noqa: F401
+from tests.service_material import app_for, settings_for
+from tests.service_material import served as serving
+from tests.toy_avatar import NAME, SIZE, toy_avatars, toy_services  # noqa: F401
 
 FRAMES = 4
 
@@ -156,7 +159,8 @@ def test_service(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
 
 
 def test_live(toy_avatars: Path, tmp_path: Path) -> None:  # noqa: F811
-    options = ["--runtime", "onnxruntime", "--rounds", "2", "--words", "8", "--streams", "2", "--soak", "3"]
+    options = ["--runtime", "onnxruntime", "--rounds", "2", "--words", "8", "--streams", "2", "--browser_s", "0"]
+    options += ["--soak", "3"]
     document = _run(live, toy_avatars, tmp_path / "a.json", *options)
     answers, tiers, patch, jpeg, soak = (_table(document, number) for number in range(5))
     assert len(answers) == 6
@@ -257,6 +261,26 @@ import time:       100 |        400 | numpy
 import time:      2000 |       2000 | cv2
 """
     assert summarise_imports(log) == ([("cv2", 2.0, 1), ("numpy", 0.4, 2)], 2.4, 3)
+
+
+def test_what_a_browser_shows(
+    toy_avatars: Path,  # noqa: F811
+    toy_services: Services,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not any(map(shutil.which, live_browser.NAMES)):
+        pytest.skip("no browser is installed")
+    monkeypatch.setattr(live_browser, "_CANCELS", 1)
+    with serving(app_for(settings_for(toy_avatars, tmp_path), toy_services)) as address:
+        table = live_browser.in_a_browser(address, ["patch"], 2.0)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [(row["tier"], row["what else runs"]) for row in rows] == [("patch", "nothing"), ("patch", "one core busy")]
+    for row in rows:
+        skews = [row["skew p50 ms"], row["skew p95 ms"], row["skew most ms"]]
+        assert 0 <= skews[0] <= skews[1] <= skews[2] < 1000  # type: ignore[operator]
+        assert row["speech s"] > 0.5 and row["first shown ms"] > 0  # type: ignore[operator]
+        assert row["underruns"] >= 0 and row["silent after a cancel p95 ms"] > 0  # type: ignore[operator]
 
 
 def test_machine_tells_the_class_and_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

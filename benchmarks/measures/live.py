@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import configargparse
 
 from benchmarks.lateness import Listener, p95
+from benchmarks.measures.live_browser import in_a_browser
 from benchmarks.measures.service import Client, served, text_of
 from benchmarks.table import Cell, Table, report_all
 from clients.python.avatar328_client import Frame, LiveClient, ProblemError
@@ -43,6 +44,8 @@ def run(options: configargparse.Namespace) -> None:
         tables = [asyncio.run(_answers(server, options, sound)), asyncio.run(_tiers(server, options.tiers, sound))]
         if options.streams:
             tables += [asyncio.run(_side_by_side(server, tier, options.streams, sound)) for tier in options.tiers]
+        if options.browser_s:
+            tables.append(in_a_browser(server.address, options.tiers, options.browser_s))
         if options.soak:
             tables.append(asyncio.run(_soak(server, options.tiers[0], options.soak)))
         title = f"{options.name}, {server.speaks}"
