@@ -41,6 +41,9 @@ def test_a_photo_becomes_the_chosen_avatar_and_is_deleted_by_its_name(browser: B
         told.made["preview"] = "/avatars/eve-two/job/preview?of=5"
         until(page, "document.getElementById('create-preview-picture').naturalWidth > 0")
         page.screenshot(path=ARTIFACTS / f"create-job-{width}.png")
+        told.made["speaks"] = True  # as it is, while its face network is trained
+        page.click("#create-use")
+        until(page, f"!document.getElementById('create').open && {CHOSEN} === 'eve-two'")
         open_page(page, url)  # a page that was closed finds its job again
         page.click("#create-open")
         page.click("#create-cancel")
