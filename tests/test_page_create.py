@@ -5,11 +5,28 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from tests.page_browser import ARTIFACTS, browser, open_page, until
+from tests.page_browser import ARTIFACTS, WATCH, browser, open_page, until
 from tests.page_server import create_stand_in, serve
 
 __all__ = ["browser"]
 CHOSEN = "avatar328.page.avatar.name"
+
+
+def test_behind_a_dialog_the_avatar_stands_still(browser: Browser) -> None:
+    """A page that waits for a training draws nothing meanwhile: that was a third of a core."""
+    app, _ = create_stand_in()
+    with serve(app) as url:
+        page = open_page(browser.new_page(), url)
+        page.evaluate(WATCH)
+        until(page, "window.seen.length > 5")
+        page.click("#create-open")
+        page.wait_for_timeout(100)
+        seen = page.evaluate("window.seen.length")
+        page.wait_for_timeout(400)
+        assert page.evaluate("window.seen.length") == seen
+        page.click("#create-close")
+        until(page, f"window.seen.length > {seen + 3}")
+        page.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
