@@ -239,7 +239,7 @@ def photograph(browser: Browser, address: str, out: Path) -> None:
             context = browser.new_context(
                 viewport={"width": width, "height": height},
                 color_scheme=scheme,
-                has_touch=size != "desktop",  # type: ignore[arg-type]
+                has_touch=size != "desktop",
             )
             visit = Visit(context.new_page())
             page = visit.page

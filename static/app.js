@@ -99,8 +99,11 @@ document.addEventListener("drop", (event) => {
 // --- start ------------------------------------------------------------------------------------------
 
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-const respectMotion = () => (player.still = reducedMotion.matches);
+// Nor does it move behind a dialog: nobody looks, and a training on this machine needs the processor more.
+const respectMotion = () => (player.still = reducedMotion.matches || document.querySelector("dialog[open]") !== null);
 reducedMotion.addEventListener("change", respectMotion);
+const dialogs = new MutationObserver(respectMotion);
+for (const dialog of document.querySelectorAll("dialog")) dialogs.observe(dialog, { attributeFilter: ["open"] });
 respectMotion();
 const last = recall();
 element("text").value = last.text ?? "";

@@ -129,15 +129,20 @@ function show(job) {
   if (job.preview && shownPreview !== job.preview) element("create-preview-picture").src = shownPreview = job.preview;
   element("create-report").hidden = !job.report;
   if (job.report) element("create-report").href = job.report;
+  element("create-use").hidden = !job.speaks;
   element("create-cancel").hidden = !open;
   element("create-resume").hidden = open;
   element("create-forget").hidden = open;
 }
 
-async function ready(name) {
-  keep("");
+async function use(name) {
   remember({ avatar: name });
   await loadAvatars();
+}
+
+async function ready(name) {
+  keep("");
+  await use(name);
   element("create-form").reset();
   fileChanged();
   showForm(true);
@@ -208,6 +213,10 @@ export function startCreation() {
   element("create-form").addEventListener("submit", (event) => {
     event.preventDefault();
     begin();
+  });
+  element("create-use").addEventListener("click", async () => {
+    await use(making);
+    element("create").close();
   });
   element("create-cancel").addEventListener("click", () => ask("DELETE", `${addressOf(making)}/job`));
   element("create-resume").addEventListener("click", () => {

@@ -239,7 +239,7 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         why = "frames.mp4 is not what avatar.json promises: its hash differs; copy the avatar again"
         broken = {"name": "damaged", "status": "broken", "problem": why, "default": False, "metrics": {}}
         listed = [drawn | {"metrics": metrics, "poster": "/avatar?avatar=drawn"}, broken]
-        if told.made.get("state") == "done":
+        if told.made.get("state") == "done" or told.made.get("speaks"):
             listed.append(drawn | {"name": told.made["name"], "default": False, "metrics": {}, "poster": "/avatar"})
         return {"avatars": listed}
 
@@ -259,7 +259,14 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         )
         told.recording = await video.read() if video else b""
         told.made |= {"name": name, "state": "running", "stage": "fit the ears", "progress": 0.5, "eta_s": 72}
-        told.made |= {"log": ["It listens."], "report": None, "problem": None, "preview": None, "position": None}
+        told.made |= {
+            "log": ["It listens."],
+            "report": None,
+            "problem": None,
+            "preview": None,
+            "position": None,
+            "speaks": False,
+        }
         return told.made
 
     @app.get("/avatars/{name}/job")

@@ -130,12 +130,16 @@ def test_what_is_told_meanwhile(client: TestClient, place: Place, recording: byt
     told = client.get("/avatars/ada/job").json()
     page = client.get(told["report"])
     assert "Good." in page.text and "sandbox" in page.headers["content-security-policy"]
+    assert told["speaks"] is False
     assert told["preview"] is None and client.get("/avatars/ada/job/preview").status_code == 404
     pictures = place.folder / "checkpoint" / "ada" / "unet"
     pictures.mkdir(parents=True)
     for step, content in ((71, b"older"), (142, b"newer")):
         (pictures / f"preview_{step:06d}.jpg").write_bytes(content)
     told = client.get("/avatars/ada/job").json()
+    (place.avatars_dir / "ada").mkdir()
+    (place.avatars_dir / "ada" / "avatar.json").write_text("{}")
+    assert client.get("/avatars/ada/job").json()["speaks"] is True
     assert told["preview"] == "/avatars/ada/job/preview?of=000142"
     assert client.get(told["preview"]).content == b"newer"
     place.go("ada")

@@ -5,11 +5,28 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from tests.page_browser import ARTIFACTS, browser, open_page, until
+from tests.page_browser import ARTIFACTS, WATCH, browser, open_page, until
 from tests.page_server import create_stand_in, serve
 
 __all__ = ["browser"]
 CHOSEN = "avatar328.page.avatar.name"
+
+
+def test_behind_a_dialog_the_avatar_stands_still(browser: Browser) -> None:
+    """A page that waits for a training draws nothing meanwhile: that was a third of a core."""
+    app, _ = create_stand_in()
+    with serve(app) as url:
+        page = open_page(browser.new_page(), url)
+        page.evaluate(WATCH)
+        until(page, "window.seen.length > 5")
+        page.click("#create-open")
+        page.wait_for_timeout(100)
+        seen = page.evaluate("window.seen.length")
+        page.wait_for_timeout(400)
+        assert page.evaluate("window.seen.length") == seen
+        page.click("#create-close")
+        until(page, f"window.seen.length > {seen + 3}")
+        page.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -41,6 +58,9 @@ def test_a_photo_becomes_the_chosen_avatar_and_is_deleted_by_its_name(browser: B
         told.made["preview"] = "/avatars/eve-two/job/preview?of=5"
         until(page, "document.getElementById('create-preview-picture').naturalWidth > 0")
         page.screenshot(path=ARTIFACTS / f"create-job-{width}.png")
+        told.made["speaks"] = True  # as it is, while its face network is trained
+        page.click("#create-use")
+        until(page, f"!document.getElementById('create').open && {CHOSEN} === 'eve-two'")
         open_page(page, url)  # a page that was closed finds its job again
         page.click("#create-open")
         page.click("#create-cancel")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from recipe.avatar_format import parse_consent
+from recipe.avatar_format import MANIFEST_FILE, parse_consent
 from recipe.errors import ConsentFormatError
 from recipe.locks import only_writer
 from recipe.media import open_media, picture_stream, sound_stream
@@ -144,6 +144,10 @@ class Creation:
     def preview(self, name: str) -> Path | None:
         """The newest picture of what the face network draws of frames that it never learnt from, once there is one."""
         return max((self._folders.checkpoints / check_name(name)).glob(_PREVIEWS), default=None)
+
+    def speaks(self, name: str) -> bool:
+        """Whether its avatar can be used: it can while its face network is still trained."""
+        return (self._folders.avatars / check_name(name) / MANIFEST_FILE).is_file()
 
     def remove(self, name: str) -> None:
         """Remove an avatar, its dataset, checkpoint, job, and all kept answers.

@@ -43,6 +43,7 @@ class JobInfo(BaseModel):
     eta_s: int | None = Field(description="seconds until the stage's present part is done, as far as it is known")
     log: list[str] = Field(description="the last lines that the program said")
     problem: str | None = Field(description="why it failed")
+    speaks: bool = Field(description="its avatar can be used, as it is while a face network is still trained")
     report: str | None = Field(description="where the report on the recording is, once it is there")
     preview: str | None = Field(
         description="where the newest picture of the training is, once there is one: held-out frames as filmed, as "
@@ -147,6 +148,7 @@ def _told(creation: Creation, job: Job) -> JobInfo:
         eta_s=told.left_s if job.state == "running" else None,
         log=list(told.lines),
         problem=(told.problem or f"the program ended with code {job.exit_code}") if job.state == "failed" else None,
+        speaks=creation.speaks(job.name),
         report=f"/avatars/{job.name}/job/report" if report else None,
         preview=f"/avatars/{job.name}/job/preview?of={preview.stem.removeprefix('preview_')}" if preview else None,
         queued_at=job.queued_at,

@@ -166,7 +166,7 @@ class _Strip:
             pen.text((self._width / 2, pad / 2 + step * number + size_px), line, fill=255, font=font, anchor="ms")
         ink_hW1 = np.asarray(letters, np.float32)[..., None] / 255
         box_hW1 = np.asarray(box, np.float32)[..., None] / 255 * _BOX_OPACITY * (1 - ink_hW1)
-        paint_hW3 = 255 * ink_hW1 + box_hW1 * np.float32(_BOX_RGB)
+        paint_hW3 = 255 * ink_hW1 + box_hW1 * np.array(_BOX_RGB, np.float32)
         return paint_hW3.astype(np.float32), (1 - ink_hW1 - box_hW1).astype(np.float32)
 
 
