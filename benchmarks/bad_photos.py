@@ -19,6 +19,7 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from data_prep.still_landmarks import StillLandmarks
+from recipe.mouth import eye_distance
 from recipe.warp.draw import WarpedFace
 from recipe.warp.source import prepare_source
 from recipe.warp.units import mouth_units
@@ -32,6 +33,7 @@ class BadPhoto:
 
     made: Callable[[Path, Picture, StillLandmarks], Path]
     said: str | None
+    of_the_face: bool = False  # what is wrong is seen in the face, and may be missed on another
 
 
 def covered(picture: Picture, colour: Any, outline: Any, noise: float = 4.0) -> Picture:
@@ -48,24 +50,41 @@ def mouth_of(found: StillLandmarks) -> NDArray[np.float32]:
     return found.points_K3[[13, 14], :2].mean(0)
 
 
+def unit_of(found: StillLandmarks) -> float:
+    """Px of this face for one of the presenter's, whose outer eye corners lie 124 px apart."""
+    return float(eye_distance(found.points_K3[None, :, :2])[0]) / 124
+
+
 def mask_over(picture: Picture, found: StillLandmarks, colour: Any) -> Picture:
-    corners = [[-95, -50], [0, -70], [95, -50], [60, 50], [0, 72], [-60, 50]]
-    return covered(picture, colour, mouth_of(found) + corners)
+    corners = np.array([[-95, -50], [0, -70], [95, -50], [60, 50], [0, 72], [-60, 50]])
+    return covered(picture, colour, mouth_of(found) + unit_of(found) * corners)
 
 
 def disc_over(picture: Picture, found: StillLandmarks, colour: Any, radius: float = 36) -> Picture:
-    turn = np.linspace(0, 2 * np.pi, 40)
-    return covered(picture, colour, mouth_of(found) + radius * np.stack([np.cos(turn), np.sin(turn)], axis=-1))
+    turn = radius * unit_of(found) * np.exp(1j * np.linspace(0, 2 * np.pi, 40))
+    return covered(picture, colour, mouth_of(found) + np.stack([turn.real, turn.imag], axis=-1))
 
 
 def hand_over(picture: Picture, found: StillLandmarks) -> Picture:
     """Four fingers of the cheek's own colour with dark lines between them, as lips have one."""
     skin = picture[found.points_K3[50, 1].astype(int), found.points_K3[50, 0].astype(int)].astype(float)
-    x, y = mouth_of(found)
-    shown = covered(picture, skin, [[x - 95, y - 38], [x + 85, y - 42], [x + 90, y + 45], [x - 85, y + 42]])
+    middle, unit = mouth_of(found), unit_of(found)
+    shown = covered(picture, skin, middle + unit * np.array([[-95, -38], [85, -42], [90, 45], [-85, 42]]))
     for k in range(4):
-        start, stop = (round(x - 90), round(y - 20 + 20 * k)), (round(x + 85), round(y - 28 + 20 * k))
-        cv2.line(shown, start, stop, (skin * 0.7).astype(int).tolist(), 2, cv2.LINE_AA)
+        ends = np.round(middle + unit * np.array([[-90, -20 + 20 * k], [85, -28 + 20 * k]])).astype(int).tolist()
+        thick = max(1, round(2 * unit))
+        cv2.line(shown, ends[0], ends[1], (skin * 0.7).astype(int).tolist(), thick, cv2.LINE_AA)
+    return shown
+
+
+def scarf_over(picture: Picture, found: StillLandmarks) -> Picture:
+    """Cloth with stripes, up to the nose: it has edges where a mouth has some."""
+    middle, unit = mouth_of(found), unit_of(found)
+    corners = np.array([[-120, -30], [0, -38], [120, -30], [130, 160], [-130, 160]])
+    shown = covered(picture, (60, 80, 120), middle + unit * corners)
+    for k in range(0, 12, 2):
+        stripe = np.array([[-125, -24 + 14 * k], [125, -30 + 14 * k], [125, -16 + 14 * k], [-125, -10 + 14 * k]])
+        shown = covered(shown, (170, 60, 60), middle + unit * stripe)
     return shown
 
 
@@ -73,13 +92,29 @@ def beside(picture: Picture) -> Picture:
     return np.concatenate([picture, picture[:, ::-1]], axis=1)
 
 
-def turned(picture: Picture) -> Picture:
-    matrix = cv2.getRotationMatrix2D((256, 230), 28, 1.0)
-    return np.asarray(cv2.warpAffine(picture, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+def turned(picture: Picture, found: StillLandmarks) -> Picture:
+    height, width = picture.shape[:2]
+    x, y = found.points_K3[:468, :2].mean(0)
+    left_eye, right_eye = found.points_K3[[33, 263], :2]
+    leans = np.degrees(np.arctan2(*(right_eye - left_eye)[::-1]))
+    matrix = cv2.getRotationMatrix2D((float(x), float(y)), 28 + float(leans), 1.0)
+    return np.asarray(cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def shrunk(picture: Picture) -> Picture:
-    return np.asarray(cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8)
+def shrunk(picture: Picture, found: StillLandmarks) -> Picture:
+    """The face 115 px wide."""
+    by = 115 / float(found.skin_box[2] - found.skin_box[0])
+    return np.asarray(cv2.resize(picture, None, fx=by, fy=by, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def blurred(picture: Picture, found: StillLandmarks) -> Picture:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 4 * unit_of(found)), np.uint8)
+
+
+def moved(picture: Picture, found: StillLandmarks) -> Picture:
+    """The camera went aside by an eighth of the eye distance while it looked."""
+    length = round(16 * unit_of(found))
+    return np.asarray(cv2.blur(picture, (length, 1)), np.uint8)
 
 
 def asleep(picture: Picture, found: StillLandmarks) -> Picture:
@@ -103,7 +138,7 @@ def _shows(change: Callable[[Picture, StillLandmarks], Picture], said: str) -> B
         Image.fromarray(change(picture, found)).save(folder / "photo.png")
         return folder / "photo.png"
 
-    return BadPhoto(made, said)
+    return BadPhoto(made, said, of_the_face=True)
 
 
 def _holds(name: str, content: bytes | Callable[[bytes], bytes], said: str) -> BadPhoto:
@@ -149,9 +184,10 @@ def _of_a_telephone(image: Image.Image, path: Path) -> None:
 BAD_PHOTOS: Final[dict[str, BadPhoto]] = {
     "no face": _shows(lambda p, f: np.roll(p[:150].repeat(2, 0), 200, axis=1)[:, :180], "no face was found"),
     "two faces": _shows(lambda p, f: beside(p), "shows 2 faces, expected one"),
-    "a small face": _shows(lambda p, f: shrunk(p), r"is 11\d px wide, at least 150"),
-    "a tilted face": _shows(lambda p, f: turned(p), r"turned tilted by 2\d degrees"),
-    "blurred": _shows(lambda p, f: np.asarray(cv2.GaussianBlur(p, (0, 0), 4), np.uint8), "is blurred"),
+    "a small face": _shows(shrunk, r"is 11\d px wide, at least 150"),
+    "a tilted face": _shows(turned, r"turned tilted by 2\d degrees"),
+    "blurred": _shows(blurred, "is blurred"),
+    "a shaken camera": _shows(moved, "is blurred"),
     "closed eyes": _shows(asleep, "eyes in .* are closed"),
     "a blue mask": _shows(lambda p, f: mask_over(p, f, (120, 170, 210)), "mouth in .* is hidden"),
     "a white mask": _shows(lambda p, f: mask_over(p, f, (230, 230, 228)), "mouth in .* is hidden"),
@@ -159,6 +195,11 @@ BAD_PHOTOS: Final[dict[str, BadPhoto]] = {
     "a hand": _shows(hand_over, "mouth in .* is hidden"),
     "a microphone": _shows(lambda p, f: disc_over(p, f, (40, 40, 44)), "mouth in .* is hidden"),
     "a red cup": _shows(lambda p, f: disc_over(p, f, (190, 40, 40)), "mouth in .* is hidden"),
+    "a red ball before the middle of the mouth": _shows(
+        lambda p, f: disc_over(p, f, (190, 40, 40), 25), "mouth in .* is hidden"
+    ),
+    "a white cup": _shows(lambda p, f: disc_over(p, f, (235, 232, 226)), "mouth in .* is hidden"),
+    "a striped scarf": _shows(scarf_over, "mouth in .* is hidden"),
     "a text": _holds("text.jpg", b"not a picture " * 100, "is no picture of a kind that is read"),
     "an empty file": _holds("empty.png", b"", "is empty"),
     "half a file": _holds("half.png", lambda whole: whole[: len(whole) // 2], "is damaged"),

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         "photos",
         type=Path,
         nargs="+",
-        help="photos, or videos whose best frames are taken; bad ones are made of the first",
+        help="photos, or videos whose best frames are taken; bad ones are made of them",
     )
     parser.add("--voices", nargs="+", default=list(VOICES), help="that tell their phones")
     parser.add(

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _OPEN_LICENCE: Final = "depicts no real person; free to use"
 _PERSON_LICENCE: Final = "only within the scope of the recorded consent"
 _NO_LICENCE: Final = "no consent recorded: private evaluation only"
-_MEASURED: Final = ("face_px", "yaw_deg", "pitch_deg", "roll_deg", "sharpness", "mouth_open")
+_MEASURED: Final = ("face_px", "yaw_deg", "pitch_deg", "roll_deg", "blur", "mouth_open")
 
 
 @dataclass(frozen=True)

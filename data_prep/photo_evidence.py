@@ -1,7 +1,8 @@
-"""What a picture itself says about its face: turn, sharpness, light, and whether mouth and eyes can be seen at all.
+"""What a picture itself says about its face: turn, blur, light, and whether mouth and eyes can be seen at all.
 
-The face mesh always draws a whole face, also where a hand or a mask hides one. So the picture is asked: lips differ
-from the skin around them, all along their edge in the same way, and two lips meet in a line darker than either.
+The face mesh always draws a whole face, also where a hand or a mask hides one, and open eyes behind every pair of
+glasses. So the picture is asked: two lips meet in a line darker than either, and an open eye is a dark iris between
+whites. Both are measured against the skin, so that no face's colour, and no frame around an eye, changes them much.
 
 Axes: H W C picture (RGB), K landmarks, N places, I points of the lips.
 """
@@ -35,6 +36,17 @@ Float = NDArray[np.float64]
 _MEASURED_EYES_PX: Final = 100.0  # everything is measured at this distance of the outer eye corners
 _BEARD: Final = (164, 167, 393, 18, 200, 83, 313)  # above the upper lip, and the chin
 _SIDES: Final = ((50, 205, 187, 118), (280, 425, 411, 347))  # cheek of the picture's left and right
+# Parts of every face with edges of their own, and how far around them is looked. Each counts alike: a frame of glasses
+# or a beard is one voice of four.
+_EDGED: Final = (
+    ((*UPPER_LIDS[0], *LOWER_LIDS[0]), 3),
+    ((*UPPER_LIDS[1], *LOWER_LIDS[1]), 3),
+    ((1, 2, 4, 48, 64, 98, 278, 294, 327), 4),  # the nose's tip and its wings
+    ((*UPPER_OUTER, *LOWER_OUTER), 5),
+)
+_STRONGEST: Final = 0.88  # quantile of the gradients from which on they are edges
+_ONCE, _TWICE = 1.0, 2.0  # px of the two blurs that are compared
+_EYE_WIDE, _EYE_HIGH = 60, 40  # px of the square look at an eye: from corner to corner, two thirds as high
 
 
 @dataclass(frozen=True)
@@ -46,13 +58,13 @@ class PhotoEvidence:
     roll_deg: float
     face_px: float  # width of the face in the picture as it came
     eye_px: float  # distance of the outer eye corners there
-    sharpness: float  # standard deviation of the Laplacian on the face over that of its brightness
-    lip_edge: float  # how evenly lips differ from the skin around, in its own scatter
+    blur: float  # of its edges, % of the eye distance (a Gaussian's sigma); the worse axis, more where one is worse
     lip_line: float  # how much darker their line is than the lips, share of the skin's brightness
     lip_spread: float  # how far looks at the lips differ, share of the eye distance
     mouth_open: float  # inner lips apart, share of the eye distance
     smile: float  # width of the mouth over the eye distance
-    eye_open: float  # height over width of the less open eye
+    eye_open: float  # height over width of the less open eye, by its landmarks
+    iris: float  # how much darker irises are than the whites beside them, share of the skin's brightness; both eyes
     eye_contrast: float  # iris against eye white, share of the skin's brightness; the lesser eye
     eye_light: float  # brightness of the eyes' surroundings over the cheeks'
     lower_face_light: float  # brightness of what a beard covers over the cheeks'
@@ -74,7 +86,7 @@ def measure_photo(rgb_HWC: NDArray[np.uint8], found: StillLandmarks) -> PhotoEvi
     lab_HWC, at_K2 = _at_one_size(rgb_HWC, found.points_K3[:, :2].astype(np.float64), box, _MEASURED_EYES_PX / eyes)
     light_HW = lab_HWC[..., 0]
     skin = _light(light_HW, at_K2[list(CHEEKS)])
-    edge, line = _lips_seen(lab_HWC, at_K2, skin)
+    _, line = _lips_seen(lab_HWC, at_K2, skin)
     inner = np.linalg.norm(at_K2[list(UPPER_INNER)] - at_K2[list(LOWER_INNER)], axis=1)[4:7].mean()
     sides = [_light(light_HW, at_K2[list(side)]) for side in _SIDES]
     lips = [*UPPER_OUTER, *LOWER_OUTER, *UPPER_INNER, *LOWER_INNER]
@@ -84,13 +96,13 @@ def measure_photo(rgb_HWC: NDArray[np.uint8], found: StillLandmarks) -> PhotoEvi
         roll_deg=roll,
         face_px=float(box[2] - box[0]),
         eye_px=eyes,
-        sharpness=_sharpness(light_HW, at_K2),
-        lip_edge=edge,
+        blur=_blur(light_HW, at_K2),
         lip_line=line,
         lip_spread=float(np.median(found.spread_K[lips])) / eyes,
         mouth_open=float(inner) / _MEASURED_EYES_PX,
         smile=float(np.linalg.norm(at_K2[61] - at_K2[291])) / _MEASURED_EYES_PX,
         eye_open=min(_eye_open(at_K2, eye) for eye in (0, 1)),
+        iris=float(np.mean([_iris(light_HW, at_K2, eye) for eye in (0, 1)])) / skin,
         eye_contrast=min(_eye_contrast(light_HW, at_K2, eye) for eye in (0, 1)) / skin,
         eye_light=min(_eye_surroundings(light_HW, at_K2, eye) for eye in (0, 1)) / skin,
         lower_face_light=_light(light_HW, at_K2[list(_BEARD)]) / skin,
@@ -120,11 +132,35 @@ def _light(light_HW: NDArray[np.float32], places_N2: Float) -> float:
     return max(float(np.median(_values(np.asarray(cv2.blur(light_HW, (5, 5)), np.float32), places_N2))), 1.0)
 
 
-def _sharpness(light_HW: NDArray[np.float32], at_K2: Float) -> float:
-    part = _eyes_of(light_HW, at_K2)
-    if min(part.shape) < 3:
-        return 0.0
-    return float(cv2.Laplacian(part, cv2.CV_32F).std()) / max(float(part.std()), 1.0)
+def _blur(light_HW: NDArray[np.float32], at_K2: Float) -> float:
+    """How wide edges are: blurred once more, a sharp one loses more of its slope than a blurred one.
+
+    A camera that moved blurs one axis; half of how much worse it is counts on top.
+
+    Source: S. Zhuo, T. Sim, "Defocus map estimation from a single image", Pattern Recognition 44 (2011).
+    """
+    once, twice = (cv2.GaussianBlur(light_HW, (0, 0), sigma) for sigma in (_ONCE, _TWICE))
+    axes = []
+    for along in ((1, 0), (0, 1)):
+        slopes = [np.abs(cv2.Scharr(blurred, cv2.CV_32F, *along)) for blurred in (once, twice)]
+        edges_N2 = np.array([_edge(slopes, at_K2[list(part)], pad) for part, pad in _EDGED])
+        widths, strengths = edges_N2.T
+        votes = np.minimum(strengths, np.median(strengths))  # what has hardly an edge, as an eye in shadow, says little
+        axes.append(float((widths * votes).sum() / max(votes.sum(), 1e-6)))
+    return max(axes) + 0.5 * abs(axes[0] - axes[1])
+
+
+def _edge(slopes_HW: list[NDArray[np.float32]], part_N2: Float, pad: int) -> tuple[float, float]:
+    """Width and slope of a part's strongest edges, from the slopes of the picture blurred once and twice."""
+    low, high = np.maximum(part_N2.min(0) - pad, 0).astype(int), (part_N2.max(0) + pad + 1).astype(int)
+    once, twice = (slope[low[1] : high[1], low[0] : high[0]] for slope in slopes_HW)
+    if not once.size:
+        return 0.0, 0.0
+    strong = once >= np.quantile(once, _STRONGEST)
+    loss = float(np.percentile(once[strong] / np.maximum(twice[strong], 1e-6), 75))
+    # The slope of an edge of the width s falls with sqrt(s^2 + blur^2).
+    width = np.sqrt(max(_TWICE**2 - (loss * _ONCE) ** 2, 0) / max(loss**2 - 1, 1e-3))
+    return float(width), float(once[strong].mean())
 
 
 def _eyes_of(light_HW: NDArray[np.float32], at_K2: Float) -> NDArray[np.float32]:
@@ -159,6 +195,30 @@ def _eye_open(at_K2: Float, eye: int) -> float:
     upper, lower = at_K2[list(UPPER_LIDS[eye])], at_K2[list(LOWER_LIDS[eye])]
     height = np.linalg.norm(upper[3:6] - lower[3:6], axis=1).mean()
     return float(height / max(np.linalg.norm(upper[0] - upper[-1]), 1e-6))
+
+
+def _iris(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> float:
+    """How much darker the middle of an eye is than both sides of it: what is dark from side to side is no iris.
+
+    Its place is searched, since landmarks of a closed eye behind glasses lie anywhere.
+    """
+    ends = at_K2[[UPPER_LIDS[eye][0], UPPER_LIDS[eye][-1]]]
+    left, right = ends[np.argsort(ends[:, 0])]
+    across = (right - left) / _EYE_WIDE
+    down = np.array([-across[1], across[0]])
+    corner = (left + right) / 2 - across * (_EYE_WIDE - 1) / 2 - down * (_EYE_HIGH - 1) / 2
+    to_picture = np.column_stack([across, down, corner])
+    level = cv2.warpAffine(
+        light_HW,
+        to_picture,
+        (_EYE_WIDE, _EYE_HIGH),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    disc, white = cv2.blur(level, (11, 11))[8:-8], cv2.blur(level, (7, 7))[8:-8]  # an iris is 20 px wide
+    aside = 17
+    darker = np.minimum(white[:, 1 : -1 - 2 * aside], white[:, 1 + 2 * aside : -1]) - disc[:, 1 + aside : -1 - aside]
+    return float(darker.max())
 
 
 def _eye_contrast(light_HW: NDArray[np.float32], at_K2: Float, eye: int) -> float:

@@ -24,9 +24,8 @@ _FRAMES: Final = 300  # of the beginning are looked at
 _EVERY: Final = 6
 _LARGEST_PIXELS: Final = 8192 * 4320
 # What counts how much: a turn of so many degrees is as bad as lids so far closed, or lips so far apart.
-_TURN_DEG, _LIDS, _LIPS, _BLUR = 8.0, 0.05, 0.03, 0.2
+_TURN_DEG, _LIDS, _LIPS, _BLUR = 8.0, 0.05, 0.03, 0.4
 _OPEN_LIDS: Final = 0.27
-_SHARP: Final = 0.7
 
 
 def best_frame(path: Path, detector: FaceDetector, mesh: FaceMesh) -> NDArray[np.uint8]:
@@ -66,5 +65,4 @@ def _badness(rgb_HWC: NDArray[np.uint8], detector: FaceDetector, mesh: FaceMesh)
 def _unsuited(evidence: PhotoEvidence) -> float:
     turn = np.hypot(evidence.yaw_deg, np.hypot(evidence.roll_deg, evidence.pitch_deg / 2)) / _TURN_DEG
     lids = max(0.0, _OPEN_LIDS - evidence.eye_open) / _LIDS
-    blur = max(0.0, _SHARP - evidence.sharpness) / _BLUR
-    return float(turn + lids + evidence.mouth_open / _LIPS + blur)
+    return float(turn + lids + evidence.mouth_open / _LIPS + evidence.blur / _BLUR)

@@ -22,7 +22,7 @@ _FACTS: Final = {
     "yaw_deg": "turned sideways, degrees",
     "pitch_deg": "looks up (+) or down (-), degrees",
     "roll_deg": "leans, degrees",
-    "sharpness": "sharpness (0.9 is sharp)",
+    "blur": "width of its edges, % of the eye distance (up to 0.9 is sharp)",
     "mouth_open": "lips apart, share of the eye distance",
     "eye_open": "eyes open, share of their width",
 }

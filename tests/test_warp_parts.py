@@ -17,6 +17,7 @@ from recipe.warp.basis import load_basis
 from recipe.warp.face import fit_face
 from recipe.warp.fields import source_map
 from recipe.warp.motion import idle_motion
+from recipe.warp.outlines import filled, stroked
 from recipe.warp.points import LANDMARKS
 from recipe.warp.units import HEAD_LIMITS_5, mouth_units
 
@@ -103,3 +104,13 @@ def test_the_loop_rests_at_both_ends(seed: int) -> None:
     assert np.diff(starts).max() <= 6.6 * 25
     np.testing.assert_array_equal(idle_motion(seed).head_N5, motion.head_N5)
     assert not np.array_equal(idle_motion(seed + 1).head_N5, motion.head_N5)
+
+
+def test_outlines_are_soft() -> None:
+    """An edge that falls by one row in twenty is no stair: its rows come and go little by little."""
+    mask = filled(np.array([[0.0, 4.0], [40.0, 6.0], [40.0, 12.0], [0.0, 12.0]]), (16, 40, 3))
+    line = stroked(np.array([[0.0, 4.0], [40.0, 6.0]]), (16, 40), 1)
+    for drawn in (mask, line):
+        assert drawn.dtype == np.float32 and 0.9 < drawn.max() <= 1.0
+        assert np.abs(np.diff(drawn[:, 2:-2], axis=1)).max() < 0.2
+    assert mask[10:12, 2:-2].min() == 1.0 and mask[:2].max() == 0.0

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,9 @@ def run(options: argparse.Namespace) -> None:
         if options.streams:
             rows += _served_rows(avatars_dir, options.streams, Path(folder))
         sys.stdout.write(Table("", ["what", "measured", "bar"], rows).markdown() + "\n")
-        bad = Table("", ["photo", "answered", "left behind"], list(_bad_rows(prepared[0], Path(folder))))
+        named = {photo.stem: one for photo, one in zip(options.photos, prepared, strict=True)}
+        columns = ["photo", "refused", "in the words, the first", "in other words", "left behind"]
+        bad = Table("", columns, list(_bad_rows(named, Path(folder))))
         sys.stdout.write(bad.markdown())
 
 
@@ -163,16 +166,26 @@ def _served_rows(avatars_dir: Path, streams: Sequence[int], folder: Path) -> Ite
         yield f"sessions at 25 fps, {SIZE_PX} px", kept, ">= 4"
 
 
-def _bad_rows(photo: PreparedPhoto, folder: Path) -> Iterator[Sequence[Cell]]:
-    picture, found = photo.rgb_HWC, photo.found
+def _bad_rows(photos: Mapping[str, PreparedPhoto], folder: Path) -> Iterator[Sequence[Cell]]:
+    """Bad files are made of the first photo, what is wrong with a face of all."""
     for number, (kind, bad) in enumerate(BAD_PHOTOS.items()):
-        here = folder / f"bad{number}"
-        here.mkdir()
-        try:
-            path = bad.made(here, picture, found)
-            make_photo_avatar(PhotoRequest("bad", path, here / "avatars", SIZE_PX, synthetic=True), Stopwatch())
-            said = "taken"
-        except UserError as error:
-            said = str(error).replace(f"{here}/", "")
-        left = sorted(path.name for path in here.glob("avatars/*") if path.name != "bad" or said != "taken")
-        yield kind, said, ", ".join(left) or "nothing"
+        answers, taken, left = [], [], set()
+        for name, photo in list(photos.items())[: None if bad.of_the_face else 1]:
+            here = folder / f"bad{number}-{name}"
+            here.mkdir()
+            try:
+                path = bad.made(here, photo.rgb_HWC, photo.found)
+                make_photo_avatar(PhotoRequest("bad", path, here / "avatars", SIZE_PX, synthetic=True), Stopwatch())
+                taken.append(name)
+            except UserError as error:
+                answers.append(str(error).replace(f"{here}/", ""))
+            left |= {path.name for path in here.glob("avatars/*") if path.name != "bad" or name not in taken}
+        of = len(answers) + len(taken)
+        wrong = [answer for answer in answers if bad.said and not re.search(bad.said, answer)]
+        yield (
+            kind,
+            f"{len(answers)} of {of}" + (f"; taken: {', '.join(taken)}" if bad.said and taken else ""),
+            answers[0] if answers else "",
+            "; ".join(sorted(set(wrong))),
+            ", ".join(sorted(left)) or "nothing",
+        )

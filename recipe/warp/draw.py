@@ -22,12 +22,13 @@ from recipe.warp.eyes import build_eye, draw_eye
 from recipe.warp.face import smile_of
 from recipe.warp.fields import sampled, source_map
 from recipe.warp.mouth_interior import MouthInterior
+from recipe.warp.outlines import filled, stroked
 from recipe.warp.units import BLINK_RANGE, BROWS_RANGE, GAZE_RANGE, HEAD_LIMITS_5, MOUTH_RANGE, mouth_units
 
 Float32 = NDArray[np.float32]
 _LINE: Final = 41  # points of a lip's smooth line
 _FEATHER: Final = 0.06  # eye distances over which the mouth's box blends into the face
-_PARTED_PX: Final = 0.4  # lips closer than this touch
+_PARTED_PX: Final = 0.4  # lips closer than this begin to touch, and show less and less of what is behind them
 _TOUCH_DARK: Final = 0.6  # an open photo lacks the dark line of lips that touch
 _PRESSED_MM: Final = 1.5  # lips told to part by this no longer press upon each other
 # A smile of the photo relaxes while it speaks. That parts the lips as much as the smile presses them together, so the
@@ -39,7 +40,6 @@ _RELAXED_U: Final = -mouth_units({"mouthSmile": 1.0, "mouthLowerDown": 0.74})
 _STRIP_PX: Final = 96
 _SPARE_PX: Final = 6  # for what the face's own movements add at its outline
 _NOTHING: Final = np.empty(0, np.float32)
-_FRACTION_BITS: Final = 4  # OpenCV's outlines in sixteenths of a px
 
 
 class WarpedFace:
@@ -161,8 +161,9 @@ class WarpedFace:
             layers.append(sampled(source, places))
         under = _below(middle, (y1 - y0, x1 - x0))
         skin = np.asarray(cv2.blendLinear(layers[0], layers[1], 1 - under, under), np.uint8)
-        if float((lower - upper)[_LINE // 3 : -_LINE // 3, 1].mean()) > _PARTED_PX or self._is_open:
-            self._draw_between(skin, upper, lower, coefficients_C, origin)
+        apart = float(np.clip((lower - upper)[_LINE // 3 : -_LINE // 3, 1].mean() / _PARTED_PX, 0, 1))
+        if apart > 0 or self._is_open:
+            self._draw_between(skin, upper, lower, apart, coefficients_C, origin)
         part = frame[y0:y1, x0:x1]
         part[:] = cv2.blendLinear(np.ascontiguousarray(part), skin, 1 - self._feather, self._feather)
 
@@ -178,20 +179,24 @@ class WarpedFace:
         return upper, lower
 
     def _draw_between(
-        self, skin: NDArray[np.uint8], upper_L2: Float32, lower_L2: Float32, coefficients_C: Float32, origin_2: Float32
+        self,
+        skin: NDArray[np.uint8],
+        upper_L2: Float32,
+        lower_L2: Float32,
+        apart: float,
+        coefficients_C: Float32,
+        origin_2: Float32,
     ) -> None:
         outline = np.concatenate([upper_L2, lower_L2[::-1]])
         pad = 8
         left, top = np.clip(outline.min(0).astype(int) - pad, 0, None)
         right, bottom = np.minimum(outline.max(0).astype(int) + pad + 1, skin.shape[1::-1])
         part, corner = skin[top:bottom, left:right], np.array([left, top], np.float32)
-        hole = np.zeros(part.shape[:2], np.float32)
-        cv2.fillPoly(hole, [_fine(outline - corner)], 1.0, cv2.LINE_AA, _FRACTION_BITS)
+        hole = filled(outline - corner, part.shape)
         picture = part.astype(np.float32)
         middle = _between(upper_L2, lower_L2) - corner
         if self._is_open:
-            line = hole.copy()
-            cv2.polylines(line, [_fine(middle)], False, 1.0, 1, cv2.LINE_AA, _FRACTION_BITS)
+            line = np.maximum(hole, stroked(middle, part.shape, 1))
             soft = cv2.GaussianBlur(line, (0, 0), 0.010 * self._eye_distance_px + 0.5)
             picture += (self._touch_3 - picture) * (np.float32(_TOUCH_DARK) * soft[..., None])
         head = coefficients_C[HEAD_AT:]
@@ -199,7 +204,7 @@ class WarpedFace:
         inside = self._interior.draw(
             hole, middle, coefficients_C[: len(MOUTH_UNITS)], shift, float(head[2]), origin_2 + corner
         )
-        picture += (inside - picture) * cv2.GaussianBlur(hole, (0, 0), 0.7)[..., None]
+        picture += (inside - picture) * cv2.GaussianBlur(hole * np.float32(apart), (0, 0), 0.7)[..., None]
         part[:] = np.clip(picture + np.float32(0.5), 0, 255).astype(np.uint8)
 
     def _strips_of_the_person(self) -> list[tuple[slice, slice]]:
@@ -254,19 +259,13 @@ class _Field:
 def _below(line_L2: Float32, shape: tuple[int, int]) -> Float32:
     """1 below the line between the lips, continued to both sides."""
     height, width = shape
-    under = np.zeros(shape, np.float32)
     left, right = [-2, line_L2[0, 1]], [width + 2, line_L2[-1, 1]]
     edge = np.array([left, *line_L2, right, [width + 2, height + 2], [-2, height + 2]])
-    cv2.fillPoly(under, [_fine(edge)], 1.0, cv2.LINE_AA, _FRACTION_BITS)
-    return np.asarray(cv2.GaussianBlur(under, (0, 0), 0.7), np.float32)
+    return np.asarray(cv2.GaussianBlur(filled(edge, shape), (0, 0), 0.7), np.float32)
 
 
 def _between(upper_L2: Float32, lower_L2: Float32) -> Float32:
     return np.asarray((upper_L2 + lower_L2) * np.float32(0.5), np.float32)
-
-
-def _fine(points_L2: NDArray[np.floating]) -> NDArray[np.int32]:
-    return np.round(points_L2 * (1 << _FRACTION_BITS)).astype(np.int32)
 
 
 def _smooth_line(points: int) -> Float32:

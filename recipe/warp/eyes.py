@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from recipe.warp.curves import smoothstep
 from recipe.warp.fields import sampled
+from recipe.warp.outlines import filled, stroked
 from recipe.warp.points import LEFT_IRIS, LOWER_LIDS, RIGHT_IRIS, UPPER_LIDS
 
 Float32 = NDArray[np.float32]
@@ -115,9 +116,7 @@ def _gaze_share(
     radius = np.linalg.norm(iris[1:] - iris[0], axis=1).mean()
     y, x = np.mgrid[: shape[0], : shape[1]]
     reach = np.hypot(x - iris[0, 0], y - iris[0, 1]) / max(radius, 1.0)
-    opening = np.zeros(shape[:2], np.float32)
-    outline = np.concatenate([upper_L2, lower_L2[::-1]])
-    cv2.fillPoly(opening, [(outline * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+    opening = filled(np.concatenate([upper_L2, lower_L2[::-1]]), shape)
     edge = np.asarray(cv2.GaussianBlur(opening, (0, 0), 0.03 * float(np.ptp(upper_L2[:, 0]))), np.float64)
     return np.asarray(smoothstep(2.3, 1.1, reach) * smoothstep(0.35, 0.95, edge), np.float32)
 
@@ -150,16 +149,13 @@ def _with_lid(part_HWC: NDArray[np.uint8], eye: Eye, blink: float) -> NDArray[np
     edge = eye.upper_L2 + np.stack([np.zeros_like(fall), blink * fall], axis=-1)
     above = eye.upper_L2 - np.array([0, _LASHES[0] * span], np.float32)
     strength = min(1.0, blink / _FULL_AT)
-    lid = np.zeros(part_HWC.shape[:2], np.float32)
-    cv2.fillPoly(lid, [(np.concatenate([above, edge[::-1]]) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+    lid = filled(np.concatenate([above, edge[::-1]]), part_HWC.shape)
     if blink > 0.9:  # shut: what shows below the line (lower lashes, a rest of white) goes too
         under = (eye.lower_L2 + np.array([0, 0.03 * span], np.float32))[::-1]
-        cv2.fillPoly(lid, [(np.concatenate([above, under]) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
+        lid = np.maximum(lid, filled(np.concatenate([above, under]), part_HWC.shape))
     lid = cv2.GaussianBlur(lid, (0, 0), 0.025 * span)[..., None] * strength
     picture = part_HWC + (eye.closed_HWC - part_HWC) * lid
-    lash = np.zeros(part_HWC.shape[:2], np.float32)
-    width = max(1, round(0.055 * span))
-    cv2.polylines(lash, [(edge * 16).astype(np.int32)], False, 1.0, width, cv2.LINE_AA, 4)
+    lash = stroked(edge, part_HWC.shape, max(1, round(0.055 * span)))
     dark = cv2.GaussianBlur(lash, (0, 0), 0.022 * span)[..., None] * (_LASH_DARK * strength)
     picture += (eye.lash_rgb - picture) * dark
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
