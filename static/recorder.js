@@ -13,9 +13,11 @@ const FITTING_S = 60;
 const SOUND_BPS = 128e3;
 const LONGEST_S = 300;
 const ROOM = 0.9; // of what the server takes: encoders do not keep to their rate
-const LOOK_MS = 100;
+const LOOK_MS = 100; // the ear holds more, so that nothing loud is missed between two looks
+const FALL = 0.8;
 const LOUD_MS = 2000; // so long it is said that it was too loud
 const SMALL_PX = 480;
+const LEAST_FPS = 20;
 const TYPES = ["video/webm;codecs=vp8,opus", "video/webm", "video/mp4"];
 
 let session = null;
@@ -28,6 +30,7 @@ class Recording {
     this._pieces = [];
     this._url = null;
     this._loud_ms = -Infinity;
+    this._level = 0;
     this._timer = setInterval(() => this._look(), LOOK_MS);
     const most_bits = 8 * ROOM * page.uploadMb * 2 ** 20;
     this._video_bps = Math.max(LEAST_VIDEO_BPS, Math.min(VIDEO_BPS, most_bits / FITTING_S - SOUND_BPS));
@@ -48,7 +51,8 @@ class Recording {
     if (session !== this) return stopped(stream);
     this._stream = stream;
     this._context = new AudioContext();
-    this._ear = new AnalyserNode(this._context, { fftSize: 2048 });
+    this._context.resume().catch(() => {}); // the meter stands still then
+    this._ear = new AnalyserNode(this._context, { fftSize: 8192 });
     this._context.createMediaStreamSource(stream).connect(this._ear);
     this._show();
   }
@@ -129,7 +133,8 @@ class Recording {
     const samples = new Float32Array(this._ear.fftSize);
     this._ear.getFloatTimeDomainData(samples);
     const peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
-    element("record-meter").value = peak;
+    this._level = Math.max(peak, FALL * this._level); // it rises at once and falls slowly: eyes are slower than words
+    element("record-meter").value = this._level;
     if (this._phase !== "reading") return;
     if (peak > 0.99) this._loud_ms = performance.now();
     const loud = performance.now() - this._loud_ms < LOUD_MS;
@@ -146,7 +151,16 @@ class Recording {
     recorder.start(1000);
     this._recorder = recorder;
     this._begun = performance.now();
+    this._frames = 0;
+    this._count();
     this._enter("quiet", QUIET_S);
+  }
+
+  /** How many pictures come while it records: few where it is dark or the machine is slow. */
+  _count() {
+    this._frames += 1;
+    if (this._recorder.state !== "recording") return;
+    element("record-video").requestVideoFrameCallback?.(() => this._count());
   }
 
   _review(type) {
@@ -154,7 +168,11 @@ class Recording {
     this._file = new File(this._pieces, `webcam.${plain.split("/")[1]}`, { type: plain });
     this._url = URL.createObjectURL(this._file);
     Object.assign(element("record-video"), { srcObject: null, src: this._url, controls: true, muted: false });
-    this._say(t("{mb} MB. Look at it: is the face sharp, and every word heard?", { mb: (this._file.size / 2 ** 20).toFixed(1) }));
+    const fps = Math.round((1000 * this._frames) / (performance.now() - this._begun));
+    const few = fps < LEAST_FPS && "requestVideoFrameCallback" in HTMLVideoElement.prototype;
+    const slow = few ? ` ${t("Only {fps} pictures a second came: it is too dark, or this machine is too slow. A phone's video makes a better avatar.", { fps })}` : "";
+    const mb = (this._file.size / 2 ** 20).toFixed(1);
+    this._say(t("{mb} MB. Look at it: is the face sharp, and every word heard?", { mb }) + slow);
     this._enter("done");
   }
 

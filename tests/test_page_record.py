@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import av
@@ -54,6 +55,7 @@ def test_a_recording_by_webcam_is_sent_as_a_video(browser: Browser, width: int) 
         page.click("#record-go")
         page.clock.fast_forward(QUIET_MS)
         until(page, "!document.getElementById('record-use').hidden")
+        assert re.search(r"Only \d+ pictures a second", page.inner_text("#record-said")), "the clock was put forward"
         page.screenshot(path=ARTIFACTS / f"record-done-{width}.png")
         assert page.evaluate("document.documentElement.scrollWidth") == width
         page.click("#record-use")

@@ -74,11 +74,12 @@ class CaptionFonts:
                 "the captions' letters join or run from right to left, for which the server's system lacks libfribidi "
                 "(Debian: apt-get install libfribidi0); ask without captions"
             )
-        lacking = {path: _lacking(path, text) for path in self._paths}
-        for path, letters in lacking.items():
-            if not letters:
+        missing = text
+        for path in self._paths:
+            lacking = _lacking(path, text)
+            if not lacking:
                 return ImageFont.truetype(str(path), size_px)
-        missing = min(lacking.values(), key=len, default=text)
+            missing = min(missing, lacking, key=len)
         raise CaptionRejectedError(
             f"no font of the server has {', '.join(missing[:_MOST_TOLD])}; install one (Debian: fonts-noto-cjk), name "
             "one in AVATAR328_SERVER__CAPTION_FONT, or ask without captions"
