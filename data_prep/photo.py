@@ -122,8 +122,8 @@ def _landmarks(rgb_HWC: NDArray[np.uint8], detector: FaceDetector, mesh: FaceMes
     boxes = detector.find(rgb_HWC)
     if not len(boxes):
         raise PhotoFaceError(
-            f"no face was found in {name}: give a photo of one person who looks into the camera, in good light, "
-            "with nothing before the face"
+            f"no face was found in {name}: give an upright photo of one person who looks into the camera, in good "
+            "light, with nothing before the face"
         )
     widths = boxes[:, 2] - boxes[:, 0]
     count = np.count_nonzero(widths >= _SECOND_FACE * widths.max())

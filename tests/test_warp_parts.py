@@ -114,3 +114,9 @@ def test_outlines_are_soft() -> None:
         assert drawn.dtype == np.float32 and 0.9 < drawn.max() <= 1.0
         assert np.abs(np.diff(drawn[:, 2:-2], axis=1)).max() < 0.2
     assert mask[10:12, 2:-2].min() == 1.0 and mask[:2].max() == 0.0
+
+
+def test_units_part_the_lips_as_told() -> None:
+    """Also pucker and rolled lips, whose landmarks lie on other folds of the lips than at rest."""
+    gap_U = np.subtract(*load_basis().offsets_UK3[:, [13, 14], 1].T)
+    np.testing.assert_allclose(100 * gap_U, GAP_MM_U, atol=0.06)

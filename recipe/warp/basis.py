@@ -18,7 +18,7 @@ Axes: K landmarks, U mouth units, P points, Q quads.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,8 +57,9 @@ def load_basis() -> Basis:
         stored = {name: file[name] for name in file.files}
     rest, offsets = stored["rest_K3"].astype(np.float64), stored["offsets_UK3"].astype(np.float64)
     parts = {name: (stored[f"{name}_P3"].astype(np.float64), stored[f"{name}_Q4"].astype(np.int64)) for name in PARTS}
-    mended = _rounder_corners(rest, _smoother_jaw(_whole_chin(rest, offsets)))
-    return Basis(rest, mended, stored["gap_U"].astype(np.float64), stored["lip_line_3"].astype(np.float64), parts)
+    gap_U = stored["gap_U"].astype(np.float64)
+    mended = _as_wide_as_told(rest, _rounder_corners(rest, _smoother_jaw(_whole_chin(rest, offsets))), gap_U)
+    return Basis(rest, mended, gap_U, stored["lip_line_3"].astype(np.float64), parts)
 
 
 def _whole_chin(rest_K3: Float, offsets_UK3: Float) -> Float:
@@ -90,14 +91,32 @@ def _rounder_corners(rest_K3: Float, offsets_UK3: Float) -> Float:
     """
     rounder = offsets_UK3.copy()
     jaw = MOUTH_UNITS.index("jawOpen")
-    x = rest_K3[list(UPPER_INNER), 0]
-    lens = np.maximum(1 - (np.abs(x) / np.abs(x).max()) ** 2, 0) ** _CORNER_SHARE
-    for upper, lower, places in (
-        (UPPER_INNER[1:-1], LOWER_INNER[1:-1], lens[1:-1]),
-        (UPPER_SECOND, LOWER_SECOND, lens[1:-1]),
-    ):
+    for upper, lower, places in _rows_of_lips(rest_K3):
         gap = rounder[jaw, list(upper), 1] - rounder[jaw, list(lower), 1]
         spare = np.maximum(gap - gap.max() * places, 0)
         rounder[jaw, list(upper), 1] -= 0.5 * spare
         rounder[jaw, list(lower), 1] += 0.5 * spare
     return rounder
+
+
+def _as_wide_as_told(rest_K3: Float, offsets_UK3: Float, gap_U: Float) -> Float:
+    """Let every unit part the lips' middle by what it is told to.
+
+    Where lips are rounded or rolled, landmarks lie on another fold of them than at rest: read there, a pucker parts
+    lips that it presses together.
+    """
+    as_told = offsets_UK3.copy()
+    upper, lower = UPPER_INNER[len(UPPER_INNER) // 2], LOWER_INNER[len(LOWER_INNER) // 2]
+    lack_U = gap_U - (offsets_UK3[:, upper, 1] - offsets_UK3[:, lower, 1])
+    for uppers, lowers, places in _rows_of_lips(rest_K3):
+        as_told[:, list(uppers), 1] += 0.5 * lack_U[:, None] * places
+        as_told[:, list(lowers), 1] -= 0.5 * lack_U[:, None] * places
+    return as_told
+
+
+def _rows_of_lips(rest_K3: Float) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], Float]]:
+    """Both rows that meet, without the corners: upper lip, lower lip, and how far a lens is open there."""
+    x = rest_K3[list(UPPER_INNER), 0]
+    lens = np.maximum(1 - (np.abs(x) / np.abs(x).max()) ** 2, 0) ** _CORNER_SHARE
+    yield UPPER_INNER[1:-1], LOWER_INNER[1:-1], lens[1:-1]
+    yield UPPER_SECOND, LOWER_SECOND, lens[1:-1]
