@@ -99,6 +99,14 @@ def test_a_patch_depends_on_its_own_row_alone(film: Film, face: FilmFace, film_a
             np.testing.assert_array_equal(again, patch)
 
 
+def test_a_frame_without_a_face_stays_as_it_was_filmed(film: Film, film_arrays: dict[str, Any]) -> None:
+    track_TK2 = film_arrays["track_TK2"][[30, 31]].copy()
+    track_TK2[1] = 0  # as where nobody was found
+    face, told_P = FilmFace({**film_arrays, "track_TK2": track_TK2}), film.face.articulation_TP[90]
+    assert face.patch(inner(film, 30), 0, told_P)[..., 3].any()
+    assert not face.patch(inner(film, 31), 1, told_P).any()
+
+
 def test_what_lies_outside_the_mask_stays_as_it_was_filmed(film: Film, face: FilmFace) -> None:
     outside = alpha_bounds()[1][PATCH_TOP_PX:] == 0
     for t in (10, 77, 150):

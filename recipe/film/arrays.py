@@ -1,6 +1,6 @@
 """What an avatar carries of a film besides its frames: plain arrays with a schema, checked before memory is taken.
 
-track_TK2          float32, landmarks `points.KEPT` of every template frame, px of the inner square
+track_TK2          float32, landmarks `points.KEPT` of every template frame, px of the inner square; 0 without a face
 steady_S2 ...      float64, the fields of `shape.LipShape`
 mouths_NHWC        uint8 RGB, mouths cut out of the film...
 corner_N2          int32, ...where in the inner square their upper left pixel lay...

@@ -81,8 +81,9 @@ class FilmFace:
         check_film(arrays, "the film")
         shape = self._shape = lip_shape(arrays)
         self._track_TK2 = arrays["track_TK2"].astype(np.float64)
-        self._to_canonical_T = [shape.to_canonical(points) for points in self._track_TK2]
-        self._pose_TC = [shape.pose(points) for points in self._track_TK2]
+        faces = {t: points for t, points in enumerate(self._track_TK2) if points.any()}
+        self._to_canonical = {t: shape.to_canonical(points) for t, points in faces.items()}
+        self._pose_C = {t: shape.pose(points) for t, points in faces.items()}
         self._mouths_NHWC, self._corner_N2 = arrays["mouths_NHWC"], arrays["corner_N2"].astype(np.float64)
         self._points_NK2 = arrays["mouth_points_NK2"].astype(np.float64)
         self._from_canonical_N = [inverse(shape.to_canonical(points)) for points in self._points_NK2]
@@ -121,11 +122,13 @@ class FilmFace:
             source_to_inner_23: px of the source -> px of the inner square.
             canvas: what is drawn; by default the lower rows of the inner square.
         Returns:
-            The canvas, (H, W, 4) RGB and straight alpha.
+            The canvas, (H, W, 4) RGB and straight alpha; all of it transparent where the frame has no face.
         """
-        points_K2, to_canonical = self._track_TK2[index], self._to_canonical_T[index]
-        chosen, share_n, told_P = self._choice(np.asarray(articulation_P, np.float64), self._pose_TC[index])
-        wanted_M2 = self._shape.lower_face_at(self._pose_TC[index], to_canonical, told_P)
+        if index not in self._pose_C:
+            return np.zeros((canvas.height, canvas.width, 4), np.uint8)
+        points_K2, to_canonical, pose_C = self._track_TK2[index], self._to_canonical[index], self._pose_C[index]
+        chosen, share_n, told_P = self._choice(np.asarray(articulation_P, np.float64), pose_C)
+        wanted_M2 = self._shape.lower_face_at(pose_C, to_canonical, told_P)
         target = np.concatenate([wanted_M2, points_K2[_FIXED]])
         onto = [joined(self._from_canonical_N[n], to_canonical) for n in chosen]
         sources = [
