@@ -30,7 +30,7 @@ stage() {
 stage format ruff format --check .
 stage lint ruff check .
 stage types mypy .
-stage tests pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+stage tests pytest "$@"
 
 printf '\n--- total after %d s\n' "$SECONDS"
 printf '%s\n' "${results[@]}"
