@@ -1,6 +1,6 @@
-"""python -m data_prep.background NAME --out NEW: a copy of a film avatar before another background.
+"""python -m data_prep.background NAME --out NEW: a copy of a film's or a photo's avatar before another background.
 
-The frames that it is drawn on are written anew, once: a picture that is served costs what it did.
+The pictures that it is drawn on are written anew, once: what is served costs what it did.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from data_prep.errors import PreparationError
+from data_prep.errors import FaceError, PreparationError
 from recipe.errors import OutputError, UserError
 from recipe.installed import missing_packages_are_said
 from recipe.interrupt import sigterm_interrupts
@@ -42,18 +42,18 @@ def with_background(avatars_dir: Path, name: str, new_name: str, background: Bac
 
     Args:
         avatars_dir: folder of the avatars.
-        name: the avatar; drawn from its film.
+        name: the avatar; drawn from its film or photo.
         new_name: of the copy; nothing may be called so yet.
         background: what is behind the person.
     Raises:
         BadNameError: no possible name.
         OutputError: there is an avatar of the new name.
-        PreparationError: it is not drawn from a film, or is not there.
+        PreparationError: it is drawn by a network, or is not there.
         FaceError: the person is not told from the background.
         BrokenAvatarError: a file of the avatar is damaged.
         RevokedError: the person wants no avatar of this recording any more.
     """
-    from recipe.avatar_format import FRAMES_FILE, POSTER_FILE, check_files, read_manifest, seal_avatar
+    from recipe.avatar_format import FRAMES_FILE, PHOTO_FILE, POSTER_FILE, check_files, read_manifest, seal_avatar
     from recipe.files import built_aside
     from recipe.names import check_name
     from recipe.tombstones import check_not_revoked
@@ -66,16 +66,19 @@ def with_background(avatars_dir: Path, name: str, new_name: str, background: Bac
     manifest = read_manifest(source)
     check_not_revoked(avatars_dir, manifest.source_sha256)
     check_files(source, manifest)
-    if manifest.kind != "film":
+    if manifest.kind == "video":
         raise PreparationError(
-            f"avatar {name} is of kind {manifest.kind}: only one that is drawn from its film can have another "
-            "background; give the photo, or the recording, the background before the avatar is made"
+            f"avatar {name} is of kind video: its network draws the wall beside the chin that it was trained on; only "
+            "one that is drawn from its film or photo can have another background"
         )
     with built_aside(final) as folder:
         for filename in manifest.files:
-            if filename not in (FRAMES_FILE, POSTER_FILE):
+            if filename not in (FRAMES_FILE, PHOTO_FILE, POSTER_FILE):
                 shutil.copyfile(source / filename, folder / filename)
-        _write_pictures(source, folder, manifest, background)
+        if manifest.kind == "film":
+            _write_film(source, folder, manifest, background)
+        else:
+            _write_photo(source, folder, background)
         facts: dict[str, Any] = asdict(manifest)
         del facts["files"], facts["created"]
         facts |= {"name": new_name, "template": manifest.template | {"background": _told(background), "of": name}}
@@ -86,7 +89,7 @@ def _told(background: Background) -> str:
     return background if isinstance(background, str) else f"blurred by {background:g} px"
 
 
-def _write_pictures(source: Path, folder: Path, manifest: AvatarManifest, background: Background) -> None:
+def _write_film(source: Path, folder: Path, manifest: AvatarManifest, background: Background) -> None:
     import cv2
     import numpy as np
 
@@ -108,6 +111,30 @@ def _write_pictures(source: Path, folder: Path, manifest: AvatarManifest, backgr
     cv2.imwrite(str(folder / POSTER_FILE), drawn_bgr_HWC, [cv2.IMWRITE_JPEG_QUALITY, _POSTER_QUALITY])
 
 
+def _write_photo(source: Path, folder: Path, background: Background) -> None:
+    import numpy as np
+
+    from data_prep.matte import cut_out
+    from data_prep.photo_report import jpeg
+    from recipe.articulation.mouth_units import MOUTH_UNITS
+    from recipe.avatar_format import PHOTO_FILE, POSTER_FILE
+    from recipe.warp.arrays import load_arrays, save_arrays
+    from recipe.warp.draw import WarpedFace
+
+    arrays = load_arrays(source / PHOTO_FILE)
+    if not arrays["layered"]:
+        raise FaceError(f"{source.name}: the person was not told from the background when its photo was prepared")
+    x0, y0, x1, y1 = arrays["boxes_24"][0]
+    ((rgb_HWC, alpha_HW),) = cut_out([arrays["photo_HWC"]], arrays["points_K3"][:, :2].mean(axis=0)[None])
+    guess_HWC = rgb_HWC.copy()
+    guess_HWC[y0:y1, x0:x1] = arrays["plate_HWC"]
+    arrays["photo_HWC"] = composed(rgb_HWC, alpha_HW, background, guess_HWC)
+    arrays["plate_HWC"] = np.ascontiguousarray(_behind(rgb_HWC, alpha_HW, background, guess_HWC)[y0:y1, x0:x1])
+    save_arrays(folder / PHOTO_FILE, arrays)
+    drawn_HWC = WarpedFace(arrays).draw(np.zeros(len(MOUTH_UNITS)), np.zeros(5))
+    (folder / POSTER_FILE).write_bytes(jpeg(drawn_HWC, _POSTER_QUALITY))
+
+
 def _centres(source: Path, frames: int) -> NDArray[np.float64]:
     """Where the middle of the face crop lies in every frame, px: (T, 2)."""
     import numpy as np
@@ -122,25 +149,40 @@ def _centres(source: Path, frames: int) -> NDArray[np.float64]:
     return np.linalg.solve(affine_T23[:, :, :2], middle_T2[..., None])[..., 0]
 
 
-def composed(rgb_HWC: NDArray[np.uint8], alpha_HW: Opacity, background: Background) -> NDArray[np.uint8]:
+def composed(
+    rgb_HWC: NDArray[np.uint8],
+    alpha_HW: Opacity,
+    background: Background,
+    guess_HWC: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
     """The person of a picture before another background.
 
     Args:
         rgb_HWC: the picture.
         alpha_HW: opacity of the person.
         background: what is behind.
+        guess_HWC: see `behind_person`.
     """
     import numpy as np
 
-    from data_prep.matte import behind_person, own_colour
+    from data_prep.matte import own_colour
+
+    alpha_HW1, behind_HWC = alpha_HW[..., None], _behind(rgb_HWC, alpha_HW, background, guess_HWC)
+    drawn = alpha_HW1 * own_colour(rgb_HWC, alpha_HW) + (1 - alpha_HW1) * behind_HWC
+    return np.asarray(np.clip(drawn + 0.5, 0, 255), np.uint8)
+
+
+def _behind(
+    rgb_HWC: NDArray[np.uint8], alpha_HW: Opacity, background: Background, guess_HWC: NDArray[np.uint8] | None
+) -> NDArray[np.uint8]:
+    """The background alone."""
+    import numpy as np
+
+    from data_prep.matte import behind_person
 
     if isinstance(background, str):
-        behind = np.array([int(background[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
-    else:
-        behind = behind_person(rgb_HWC, alpha_HW, background)
-    alpha_HW1 = alpha_HW[..., None]
-    drawn = alpha_HW1 * own_colour(rgb_HWC, alpha_HW) + (1 - alpha_HW1) * behind
-    return np.asarray(np.clip(drawn + 0.5, 0, 255), np.uint8)
+        return np.full_like(rgb_HWC, [int(background[at : at + 2], 16) for at in (1, 3, 5)])
+    return np.asarray(behind_person(rgb_HWC, alpha_HW, background, guess_HWC) + 0.5, np.uint8)
 
 
 def _blur(text: str) -> float:
@@ -160,7 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 a mistake that the message explains, 130 interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(
-        prog="python -m data_prep.background", description="Copy a film avatar, before another background."
+        prog="python -m data_prep.background",
+        description="Copy the avatar of a film or a photo, before another background.",
     )
     parser.add_argument("name", help="the avatar")
     parser.add_argument("--out", required=True, help="name of the copy")

@@ -31,6 +31,7 @@ _CALM: Final = 2e-4  # contrast, squared, below which the filter sees no edge
 _FITTED_PX: Final = 512  # longer side at which it fits
 _RIM: Final = 1 / 25  # of the longer side: so far colours are taken from
 _PURE: Final = 4  # power: of a colour's neighbours those that are no mixture count
+_GUESSED: Final = 1e-2  # weight of a guess against what is seen near it
 _LEAST: Final = 0.05  # opacity from which on a pixel is the person
 
 
@@ -128,9 +129,23 @@ def own_colour(rgb_HWC: NDArray[np.uint8], alpha_HW: Opacity) -> NDArray[np.floa
     return np.asarray(np.clip(own, 0, 255), np.float32)
 
 
-def behind_person(rgb_HWC: NDArray[np.uint8], alpha_HW: Opacity, blur_px: float) -> NDArray[np.float32]:
-    """What was filmed behind the person, blurred, and without a rim of the person."""
-    return spread(rgb_HWC.astype(np.float32), (1 - alpha_HW) ** _PURE, blur_px)
+def behind_person(
+    rgb_HWC: NDArray[np.uint8], alpha_HW: Opacity, blur_px: float, guess_HWC: NDArray[np.uint8] | None = None
+) -> NDArray[np.float32]:
+    """What is behind the person, blurred, and without a rim of the person.
+
+    Args:
+        rgb_HWC: the picture.
+        alpha_HW: opacity of the person.
+        blur_px: standard deviation.
+        guess_HWC: what may be there where nothing of it is near; without it that place is not to be shown.
+    """
+    behind = spread(rgb_HWC.astype(np.float32), (1 - alpha_HW) ** _PURE, blur_px)
+    if guess_HWC is None:
+        return behind
+    seen = np.asarray(cv2.GaussianBlur((1 - alpha_HW) ** _PURE, (0, 0), blur_px), np.float32)[..., None]
+    guess = np.asarray(cv2.GaussianBlur(guess_HWC.astype(np.float32), (0, 0), blur_px), np.float32)
+    return (seen * behind + np.float32(_GUESSED) * guess) / (seen + np.float32(_GUESSED))
 
 
 def spread(picture_HWC: NDArray[np.float32], share_HW: Opacity, sigma: float) -> NDArray[np.float32]:

@@ -13,11 +13,15 @@ import pytest
 from data_prep.background import composed, main
 from data_prep.errors import FaceError
 from data_prep.matte import cut_out, own_colour, own_person, to_edges
+from data_prep.photo import Stopwatch
+from data_prep.photo_avatar import PhotoRequest, make_photo_avatar
 from data_prep.video import FrameWriter, iter_rgb
+from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.avatar_format import FILM_FILE, FRAMES_FILE, TRACK_FILE, parse_consent, read_manifest, write_manifest
 from recipe.avatar_format import seal_avatar as seal
 from recipe.film.arrays import load_film, save_film
-from services.avatars.avatar import FilmAvatar, open_avatar
+from recipe.warp.draw import WarpedFace
+from services.avatars.avatar import FilmAvatar, PhotoAvatar, open_avatar
 from tests.conftest import REPOSITORY
 
 SIZE, FRAMES = 512, 6
@@ -100,6 +104,20 @@ def test_the_copy_differs_behind_the_person_alone_and_carries_everything_over(av
     np.testing.assert_allclose(drawn[:, :60, :60].mean((0, 1, 2)), (0x20, 0x40, 0x60), atol=2)
     poster = cv2.imread(str(after.folder / "poster.jpg"))
     np.testing.assert_allclose(poster[:60, :60].mean((0, 1)), (0x60, 0x40, 0x20), atol=3)
+
+
+def test_a_photo_stands_before_it_too(tmp_path: Path) -> None:
+    wish = PhotoRequest("eve", REPOSITORY / "avatars/demo/poster.jpg", tmp_path, 320, synthetic=True)
+    make_photo_avatar(wish, Stopwatch())
+    assert main(["eve", "--out", "blue", "--colour", "#204060", "--avatars_dir", str(tmp_path)]) == 0
+    after = open_avatar(tmp_path, "blue")
+    assert isinstance(after, PhotoAvatar) and after.manifest.template["of"] == "eve"
+    head_5 = np.array([0.0, 6.0, 0.0, 0.0, 0.0])  # turned aside: what was behind the hair is seen
+    drawn = WarpedFace(after.arrays).draw(np.zeros(len(MOUTH_UNITS)), head_5).astype(int)
+    before = WarpedFace(open_avatar(tmp_path, "eve").arrays).draw(np.zeros(len(MOUTH_UNITS)), head_5)  # type: ignore[union-attr]
+    face = (slice(150, 220), slice(140, 190))
+    np.testing.assert_array_equal(drawn[face], before[face])
+    np.testing.assert_array_equal(drawn[:60, :40], np.broadcast_to((0x20, 0x40, 0x60), (60, 40, 3)))
 
 
 @pytest.mark.parametrize(
