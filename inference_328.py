@@ -15,12 +15,13 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import configargparse
 
+from recipe.aspect_names import ASPECTS
 from recipe.errors import UserError
 from recipe.files import result_path
 from recipe.places import at_home
@@ -56,6 +57,12 @@ def parse_options(arguments: Sequence[str] | None) -> configargparse.Namespace:
         "--out", type=Path, help="the MP4; default result/NAME_AUDIO.mp4 or result/NAME_first-words.mp4"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result; else a number is appended")
+    parser.add_argument(
+        "--aspect",
+        choices=ASPECTS,
+        default="original",
+        help="write only a part of the picture, around the face: square, portrait (9:16) or landscape (16:9)",
+    )
     parser.add_argument("--start_frame", type=int, default=0, help="frame of the avatar's template to begin at")
     parser.add_argument(
         "--restore",
@@ -172,6 +179,7 @@ def restoring(model: AvatarModel, path: Path) -> AvatarModel:
 def render(options: configargparse.Namespace) -> str:
     """Make the video; returns what to tell the user."""
     from config import Models, Tts
+    from recipe.aspect import window
     from recipe.version import product_version
     from services.container import build_services
     from services.credentials.signing import find_credentials
@@ -196,9 +204,13 @@ def render(options: configargparse.Namespace) -> str:
     started = time.perf_counter()
     manifest = model.avatar.manifest
     with closing(services.frames.generate(model, said.heard, options.start_frame, said.lips)) as frames:
-        size = (manifest.width, manifest.height)
+        part = window(manifest.width, manifest.height, model.avatar.face, options.aspect)
         mark = mark_of(model.avatar.consent)
-        count = write_video(out, with_progress(frames, said.seconds), *size, said.track, mark)
+        shown = (
+            replace(frame, frame_rgb_HWC=frame.frame_rgb_HWC[part.rows, part.columns])
+            for frame in with_progress(frames, said.seconds)
+        )
+        count = write_video(out, shown, part.width, part.height, said.track, mark)
     if credentials is not None:
         credentials.sign(out, "video/mp4")
     took_s, long_s = time.perf_counter() - started, count / FPS

@@ -10,6 +10,7 @@ import { showNotice } from "./notice.js";
 import { element, page, player } from "./page.js";
 import { recall, remember } from "./page_state.js";
 import { followPlayer } from "./screen.js";
+import { startShape } from "./shape.js";
 import { speakFile, speakText } from "./speech.js";
 import { startTakes } from "./takes.js";
 import { showTake, startTransport } from "./transport.js";
@@ -115,6 +116,7 @@ player.addEventListener("failed", ({ detail }) => {
   tellFailure(detail, mayPass ? page.said.again : null);
 });
 startTransport();
+startShape();
 startVoices();
 startCode();
 startCreation();

@@ -10,6 +10,7 @@ import { element, page, player } from "./page.js";
 import { recall, remember } from "./page_state.js";
 import { fillAvatars, fillQualities, posterOf } from "./pickers.js";
 import { announce, showEmpty, showOffline, showState } from "./screen.js";
+import { fitStage } from "./shape.js";
 import { chooseVoice, fillVoices, nameOf } from "./voices.js";
 import { titleOf } from "./words.js";
 
@@ -112,7 +113,7 @@ function choose(avatar) {
   element("title").textContent = t("What should {name} say?", { name: title });
   element("meet-text").textContent = t("Meet {name}", { name: title });
   element("meet").hidden = page.said !== null;
-  element("stage").style.setProperty("--aspect", String((avatar.width || 1) / (avatar.height || 1)));
+  fitStage();
   showEmpty(null);
   element("canvas").hidden = true;
   element("canvas").setAttribute("aria-label", t("{name}, a moving picture", { name: title }));

@@ -2,6 +2,7 @@
 
 import { t } from "./i18n.js";
 import { element, page } from "./page.js";
+import { shape } from "./shape.js";
 
 const KINDS = { curl: "curl", python: "Python", javascript: "JavaScript", iframe: "iframe" };
 const COPIED_MS = 2000;
@@ -15,24 +16,26 @@ function asked() {
   return wanted;
 }
 
+/** The address of the request; in quotes where a shell would read the question mark. */
+const generate = (server) => (shape() === "original" ? `${server}/generate` : `${server}/generate?aspect=${shape()}`);
 const inShell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const inHtml = (text) => text.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
 
 const WRITERS = {
   curl: (server, wanted) =>
-    `curl ${server}/generate \\\n  -H 'Content-Type: application/json' -H 'Accept: video/mp4' \\\n  -d ${inShell(JSON.stringify(wanted))} -o said.mp4\n`,
+    `curl ${shape() === "original" ? generate(server) : inShell(generate(server))} \\\n  -H 'Content-Type: application/json' -H 'Accept: video/mp4' \\\n  -d ${inShell(JSON.stringify(wanted))} -o said.mp4\n`,
   python: (server, wanted) =>
     [
       "import json, urllib.request\n",
       `wanted = json.loads(${JSON.stringify(JSON.stringify(wanted))})`,
       'headers = {"Content-Type": "application/json", "Accept": "video/mp4"}',
-      `request = urllib.request.Request("${server}/generate", json.dumps(wanted).encode(), headers)`,
+      `request = urllib.request.Request("${generate(server)}", json.dumps(wanted).encode(), headers)`,
       'with urllib.request.urlopen(request) as answer, open("said.mp4", "wb") as file:',
       "    file.write(answer.read())\n",
     ].join("\n"),
   javascript: (server, wanted) =>
     [
-      `const answer = await fetch("${server}/generate", {`,
+      `const answer = await fetch("${generate(server)}", {`,
       '  method: "POST",',
       '  headers: { "Content-Type": "application/json", Accept: "video/mp4" },',
       `  body: JSON.stringify(${JSON.stringify(wanted)}),`,
@@ -40,7 +43,7 @@ const WRITERS = {
       "const movie = await answer.blob(); // for the src of a <video>: URL.createObjectURL(movie)\n",
     ].join("\n"),
   iframe: (server, { text, avatar, voice }) => {
-    const query = new URLSearchParams({ avatar, ...(voice ? { voice } : {}), text });
+    const query = new URLSearchParams({ avatar, ...(voice ? { voice } : {}), ...(shape() === "original" ? {} : { aspect: shape() }), text });
     return `<iframe src="${inHtml(`${server}/embed?${query}`)}"\n  width="400" height="460" style="border: 0" allow="autoplay" title="${inHtml(avatar)}"></iframe>\n`;
   },
 };

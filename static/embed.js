@@ -1,6 +1,7 @@
-// The avatar in a frame of another page: /embed?avatar=&voice=&text=. A click, and it says the text.
+// The avatar in a frame of another page: /embed?avatar=&voice=&text=&aspect=. A click, and it says the text.
 
 import { asProblem, request } from "./api.js";
+import { showPart } from "./aspect.js";
 import { cuesOf } from "./captions.js";
 import { t, translate } from "./i18n.js";
 import { IdleFrames } from "./idle.js";
@@ -68,7 +69,7 @@ async function start() {
     tell(t("There is no avatar {name} here.", { name: asked.avatar ?? "" }));
     return;
   }
-  element("stage").style.setProperty("--aspect", String((shown.width || 1) / (shown.height || 1)));
+  showPart(element("stage"), shown, asked.aspect);
   player.setIdle(new IdleFrames(shown.name, { onerror: () => {}, onrecovered: () => {} }));
 }
 

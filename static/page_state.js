@@ -1,7 +1,7 @@
 // What was chosen: in the address for others, in the browser's storage for the next time.
 
 const KEY = "avatar328.last";
-const IN_ADDRESS = ["avatar", "voice", "text"];
+const IN_ADDRESS = ["avatar", "voice", "text", "aspect"];
 const LONGEST_TEXT = 1500; // in an address
 
 function stored() {
@@ -12,7 +12,7 @@ function stored() {
   }
 }
 
-/** {avatar, voice, text, speed}, each a string or undefined; the address goes before what was kept. */
+/** {avatar, voice, text, aspect, speed}, each a string or undefined; the address goes before what was kept. */
 export function recall() {
   const address = new URLSearchParams(location.search);
   const found = stored();

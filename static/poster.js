@@ -1,16 +1,23 @@
 // The poster is on stage in the first paint: no module, so that nothing is waited for.
 (() => {
-  let avatar = new URLSearchParams(location.search).get("avatar");
+  const address = new URLSearchParams(location.search);
+  const stage = document.getElementById("stage");
+  let avatar = address.get("avatar");
+  let part = null; // what was shown of it the last time
   try {
-    avatar ??= JSON.parse(localStorage.getItem("avatar328.last") ?? "{}").avatar;
+    const last = JSON.parse(localStorage.getItem("avatar328.last") ?? "{}");
+    avatar ??= last.avatar;
+    const isSame = last.part?.avatar === (avatar || last.part?.avatar) && last.part?.aspect === (address.get("aspect") || last.aspect || "original");
+    part = isSame ? last.part.style : null;
   } catch {
     // storage is switched off
   }
   const poster = document.getElementById("poster");
   const fit = () => {
     const { naturalWidth: width, naturalHeight: height } = poster;
-    if (width && height) document.getElementById("stage").style.setProperty("--aspect", String(width / height));
+    if (width && height && !stage.style.getPropertyValue("--aspect")) stage.style.setProperty("--aspect", String(width / height));
   };
+  for (const [name, value] of Object.entries(part ?? {})) stage.style.setProperty(name, value);
   poster.addEventListener("load", fit, { once: true });
   poster.addEventListener("error", () => (poster.hidden = true), { once: true });
   poster.src = avatar ? `/avatar?avatar=${encodeURIComponent(avatar)}` : "/avatar";

@@ -4,6 +4,7 @@ import { asProblem, Problem, request } from "./api.js";
 import { cuesOf } from "./captions.js";
 import { t } from "./i18n.js";
 import { page } from "./page.js";
+import { cropOf, shape } from "./shape.js";
 import { fileNameOf } from "./words.js";
 
 const KEEP_MS = 60000;
@@ -52,7 +53,8 @@ function movieOf(take, captioned) {
   const form = new FormData();
   const { avatar, width, height, sample_rate, voice, consent } = take.header;
   const sizes = take.pictures.map(({ size }) => size);
-  form.append("take", JSON.stringify({ avatar, width, height, sample_rate, voice, consent, sizes, captions: captioned ? captionsOf(take) : [] }));
+  const captions = captioned ? captionsOf(take) : [];
+  form.append("take", JSON.stringify({ avatar, width, height, sample_rate, voice, consent, sizes, captions, crop: cropOf(take) }));
   form.append("pictures", pictures);
   form.append("sound", sound);
   return request("/takes/mp4", { method: "POST", body: form });
@@ -70,5 +72,6 @@ function generated({ asked, header }, captioned) {
   const { start_frame, direction } = header;
   const body = JSON.stringify({ text, avatar, voice, speed, start_frame, direction, cache: true });
   const headers = { "Content-Type": "application/json", Accept: "video/mp4" };
-  return request(captioned ? "/generate?captions=true" : "/generate", { method: "POST", headers, body });
+  const query = new URLSearchParams({ aspect: shape(), ...(captioned ? { captions: "true" } : {}) });
+  return request(`/generate?${query}`, { method: "POST", headers, body });
 }

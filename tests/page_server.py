@@ -43,6 +43,7 @@ LOW, HIGH = 4, 110
 BITS = 12
 BURST_LEVEL = 0.8
 MOUTH_XYXY = (96, 160, 160, 208)
+PORTRAIT = [60, 0, 144, SIZE]  # left, top, width, height
 VOICED_FRAMES = 15  # then as many silent ones
 STATIC = REPOSITORY / "static"
 CSP = "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:"
@@ -236,6 +237,7 @@ def create_stand_in() -> tuple[FastAPI, Told]:
     def avatars() -> dict[str, Any]:
         metrics = {"generated.opening_r": 0.93, "generated.sharpness_ratio": 0.6}
         drawn = {"name": "drawn", "status": "ok", "default": True, "width": SIZE, "height": SIZE, "synthetic": True}
+        drawn["crops"] = {"original": [0, 0, SIZE, SIZE], "portrait": PORTRAIT}
         why = "frames.mp4 is not what avatar.json promises: its hash differs; copy the avatar again"
         broken = {"name": "damaged", "status": "broken", "problem": why, "default": False, "metrics": {}}
         listed = [drawn | {"metrics": metrics, "poster": "/avatar?avatar=drawn"}, broken]

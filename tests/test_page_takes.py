@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.page_browser import WATCH, browser, choose_voice, notice, open_page, said, say, stats, until
-from tests.page_server import FPS, Told, create_stand_in, serve
+from tests.page_server import FPS, PORTRAIT, SIZE, Told, create_stand_in, serve
 
 __all__ = ["browser"]
 
@@ -241,6 +241,34 @@ def test_the_choice_is_in_the_address_and_kept(page: Page, context: BrowserConte
     assert (again.input_value("#text"), again.evaluate(VOICE)) == ("seconds=1 kept", "espeak:en-gb")
     linked = open_page(context.new_page(), f"{site[0]}/?avatar=drawn&voice=flite:slt&text=From+a+link")
     assert (linked.input_value("#text"), linked.evaluate(VOICE)) == ("From a link", "flite:slt")
+
+
+SHAPE = """(() => {
+  const [stage, whole] = ["picture", "canvas"].map((id) => document.getElementById(id).getBoundingClientRect());
+  return [stage.left - whole.left, stage.top - whole.top, stage.width, stage.height].map((px) => px / whole.width);
+})()"""
+
+
+def test_the_picture_has_the_shape_that_was_chosen(page: Page, context: BrowserContext, site: tuple[str, Told]) -> None:
+    """In the page a part of the whole pictures, in the take's MP4 the same part; in the address, and kept."""
+    whole = page.evaluate(SHAPE)
+    page.select_option("#aspect", "portrait")
+    assert "aspect=portrait" in page.url
+    part = [px / SIZE for px in PORTRAIT]
+    assert page.evaluate(SHAPE) == pytest.approx(part, abs=0.01)
+    say(page, "seconds=1 tall")
+    said(page)
+    with page.expect_download():
+        page.click("#download")
+    assert site[1].requests[-1]["mp4"]["crop"] == PORTRAIT
+    again = open_page(context.new_page(), site[0])
+    assert again.input_value("#aspect") == "portrait"
+    assert again.evaluate(SHAPE) == pytest.approx(part, abs=0.01)
+    again.select_option("#aspect", "original")
+    assert again.evaluate(SHAPE) == pytest.approx(whole, abs=0.01)
+    assert "aspect" not in again.url
+    linked = open_page(context.new_page(), f"{site[0]}/?aspect=round")
+    assert linked.input_value("#aspect") == "original"
 
 
 def test_the_limit_of_uploads_is_said_before_anything_is_sent(page: Page, site: tuple[str, Told]) -> None:

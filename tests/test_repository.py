@@ -26,7 +26,8 @@ SHELL_SCRIPTS = sorted(
 COMMAND_SOURCES = {
     r"inference_328\.py": ["inference_328.py"],
     r"train_328\.py": ["train_328.py"],
-    r"-m data_prep": ["data_prep/__main__.py"],
+    r"-m data_prep(?!\.)": ["data_prep/__main__.py"],
+    r"-m data_prep\.background": ["data_prep/background.py"],
     r"-m services\.avatars": ["services/avatars/__main__.py"],
     r"-m services\.speech": ["services/speech/__main__.py"],
     r"-m services\.live\.publish": ["services/live/publish/__main__.py"],

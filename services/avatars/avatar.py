@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.aspect import Box, face_of_points, face_of_track
 from recipe.avatar_format import (
     FILM_FILE,
     PHOTO_FILE,
@@ -83,6 +84,11 @@ class Avatar(OpenedAvatar):
     motion_T: NDArray[np.float32]
     references_3HWC: NDArray[np.uint8]
 
+    @property
+    def face(self) -> Box:
+        """Where the face is in any of its frames."""
+        return face_of_track(self.affine_T23)
+
 
 @dataclass(frozen=True, eq=False)
 class FilmAvatar(Avatar):
@@ -99,6 +105,11 @@ class PhotoAvatar(OpenedAvatar):
     motion: IdleMotion  # its idle loop, manifest.frames long
 
     @property
+    def face(self) -> Box:
+        """Where the face is, however the head moves."""
+        return face_of_points(self.arrays["points_K3"][:, :2])
+
+    @property
     def motion_T(self) -> NDArray[np.float32]:
         """How far the head moves into each frame; the walk turns where it is calm."""
         return np.abs(np.diff(self.motion.head_N5, axis=0, prepend=self.motion.head_N5[:1])).sum(axis=1)
@@ -111,6 +122,12 @@ class AvatarEntry:
     name: str
     manifest: AvatarManifest | None
     problem: str | None
+    face: Box | None = None
+
+
+def entry_of(avatar: Avatar | PhotoAvatar) -> AvatarEntry:
+    """The line of an avatar that can be used."""
+    return AvatarEntry(avatar.name, avatar.manifest, None, avatar.face)
 
 
 def open_avatar(avatars_dir: Path, name: str) -> Avatar | PhotoAvatar:
@@ -242,7 +259,7 @@ def list_avatars(avatars_dir: Path) -> list[AvatarEntry]:
     entries = []
     for name in _folder_names(avatars_dir):
         try:
-            entries.append(AvatarEntry(name, open_avatar(avatars_dir, name).manifest, None))
+            entries.append(entry_of(open_avatar(avatars_dir, name)))
         except UserError as error:
             entries.append(AvatarEntry(name, None, str(error)))
     return entries

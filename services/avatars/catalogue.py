@@ -10,7 +10,7 @@ from pathlib import Path
 from recipe.avatar_format import AvatarManifest
 from recipe.errors import UserError
 from recipe.names import check_name
-from services.avatars.avatar import AvatarEntry, open_avatar
+from services.avatars.avatar import AvatarEntry, entry_of, open_avatar
 from services.errors import AvatarNotFoundError
 
 # Name, modification time and size of every file of a folder.
@@ -80,7 +80,7 @@ class AvatarCatalogue:
 
     def _entry(self, name: str) -> AvatarEntry:
         try:
-            return AvatarEntry(name, open_avatar(self._avatars_dir, name).manifest, None)
+            return entry_of(open_avatar(self._avatars_dir, name))
         except AvatarNotFoundError:
             return AvatarEntry(name, None, "it was removed")
         except UserError as error:

@@ -110,6 +110,8 @@ async def _say(asked: schemas.GenerateRequest, delivery: schemas.Delivery, conte
     speaker = await run_in_threadpool(context.animations.speaker, asked.voice)
     signed = context.is_signed(media_type, delivery)
     kind = "; ".join([media_type, *["signed"] * signed, *["captions"] * delivery.captions])
+    if delivery.aspect != "original":
+        kind += f"; {delivery.aspect}"
     key = await run_in_threadpool(_key, context, said, begin, kind, speaker)
     utterance = f"u-{key[:16]}"
     headers = answer_headers(utterance, media_type, delivery.download)
@@ -125,7 +127,11 @@ async def _say(asked: schemas.GenerateRequest, delivery: schemas.Delivery, conte
 
     signed_name = f"{utterance}.mp4" if signed else ""
     encode = context.encoder(
-        media_type, signed_name, lambda pieces: context.cache.keep(key, pieces, still_right), delivery.captions
+        media_type,
+        signed_name,
+        lambda pieces: context.cache.keep(key, pieces, still_right),
+        delivery.captions,
+        delivery.aspect,
     )
     pump = await context.started(utterance, said, begin, encode)
     return await pumped(context.request, pump, media_type, {**headers, _CACHE_HEADER: "miss"})

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from recipe.aspect import windows
 from recipe.avatar_format import POSTER_FILE
 from recipe.recipe_328 import FPS
 from services.avatars.avatar import AvatarEntry
@@ -98,13 +99,14 @@ def _info(entry: AvatarEntry, default_avatar: str, public: bool) -> schemas.Avat
         name=entry.name, status=health.status, problem=health.problem, default=entry.name == default_avatar
     )
     manifest = entry.manifest
-    if manifest is None:
+    if manifest is None or entry.face is None:
         return known
     return known.model_copy(
         update={
             "kind": manifest.kind,
             "width": manifest.width,
             "height": manifest.height,
+            "crops": windows(manifest.width, manifest.height, entry.face),
             "frames": manifest.frames,
             "fps": FPS,
             "synthetic": manifest.synthetic,

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from recipe.aspect_names import Aspect
 from services.errors import CaptionRejectedError
 from services.http import schemas
 from services.http.dependencies import Animations, Cache, Fonts, KnownSettings, Problems
@@ -17,6 +18,7 @@ from services.http.negotiation import preferred
 from services.http.streams import FORMATS, Encoder, disposition, encoder, ended_by_problem, pumped
 from services.streaming import mjpeg, mp4, ndjson
 from services.streaming.burned import burned
+from services.streaming.cropped import cropped, part_shown
 from services.streaming.events import Event
 from services.streaming.pump import Pump
 from services.utterance import Begin, SpokenText, UploadedSound, new_utterance
@@ -76,6 +78,7 @@ class AnimationContext:
         signed_name: str = "",
         kept: Callable[[Pieces], Pieces] | None = None,
         captions: bool = False,
+        aspect: Aspect = "original",
     ) -> Encoder:
         """Events to bytes; an NDJSON stream that fails ends with a problem as its last line.
 
@@ -84,10 +87,13 @@ class AnimationContext:
             signed_name: of the file it is, if it is to be signed.
             kept: keeps what passes.
             captions: are drawn into the pictures.
+            aspect: what is shown of them.
         """
         encode = encoder(media_type, self.settings.server.jpeg_quality)
 
         def pieces(events: Generator[Event, None, None]) -> Pieces:
+            if aspect != "original":
+                events = cropped(events, lambda header: part_shown(header, aspect))
             coded = encode(burned(events, self.fonts) if captions else events)
             if signed_name:
                 coded = self.animations.finished_file(coded, media_type, signed_name)
@@ -124,9 +130,8 @@ class AnimationContext:
         headers = answer_headers(utterance, media_type, delivery.download) | (further or {})
         begin = replace(begin, in_time=delivery.in_time or media_type == mjpeg.MEDIA_TYPE)
         signed_name = f"{utterance}.mp4" if self.is_signed(media_type, delivery) else ""
-        pump = await self.started(
-            utterance, source, begin, self.encoder(media_type, signed_name, captions=delivery.captions)
-        )
+        encode = self.encoder(media_type, signed_name, captions=delivery.captions, aspect=delivery.aspect)
+        pump = await self.started(utterance, source, begin, encode)
         return await pumped(self.request, pump, media_type, headers)
 
     async def started(

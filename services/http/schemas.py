@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from recipe.aspect import Window
+from recipe.aspect_names import Aspect
 
 MOST_FRAMES = 1_000_000_000
 
@@ -94,6 +97,13 @@ class Delivery(BaseModel):
         bool,
         Field(description="draw what is said into the pictures, at most two lines below the face; MP4 of a text only"),
     ] = False
+    aspect: Annotated[
+        Aspect,
+        Field(
+            description="show a part of the picture, around the face, which stays whole; /avatars says which part. "
+            "portrait is 9:16, landscape 16:9, as near as the picture allows"
+        ),
+    ] = "original"
 
 
 class AnimateQuery(Delivery):
@@ -123,6 +133,24 @@ class Take(BaseModel):
     captions: list[TakeCaption] = Field(
         default_factory=list, max_length=10_000, description="drawn into the pictures, at most two lines below the face"
     )
+    crop: Window | None = Field(
+        default=None,
+        description="only this part is coded: left, top, width and height, px, of which the last two are even",
+        examples=[[104, 0, 288, 512]],
+    )
+
+    @model_validator(mode="after")
+    def _crop_is_in_the_picture(self) -> Take:
+        part = self.crop
+        if part is None:
+            return self
+        across = 0 <= part.left <= self.width - part.width and part.width >= 2
+        down = 0 <= part.top <= self.height - part.height and part.height >= 2
+        if not (across and down) or part.width % 2 or part.height % 2:
+            raise ValueError(
+                f"the crop {list(part)} is no part of {self.width}x{self.height} px of even sizes; take one of /avatars"
+            )
+        return self
 
 
 class TakeCaption(BaseModel):
@@ -166,6 +194,9 @@ class AvatarInfo(BaseModel):
     )
     width: int | None = None
     height: int | None = None
+    crops: dict[Aspect, Window] = Field(
+        default_factory=dict, description="what an aspect shows of the picture: left, top, width, height, px"
+    )
     frames: int | None = Field(default=None, description="length of its template")
     fps: int | None = None
     synthetic: bool | None = Field(default=None, description="shows no real person")

@@ -18,6 +18,7 @@ from services.http.context import Context, answer_headers
 from services.http.dependencies import Catalogue, content_type
 from services.http.streams import pumped
 from services.streaming.burned import burned
+from services.streaming.cropped import cropped
 from services.streaming.events import Header
 from services.streaming.mp4 import MEDIA_TYPE, encode_fragmented_mp4
 from services.streaming.sent_take import SentTake, events_of
@@ -46,6 +47,9 @@ async def take_as_mp4(
     header = Header(utterance, facts.avatar, facts.width, facts.height, facts.sample_rate, 0, 1, consent=consent)
     said = {caption.at: caption.text for caption in facts.captions}
     events = events_of(SentTake(header, facts.sizes, pictures.file, sound.file, said))
+    part = facts.crop
+    if part is not None:
+        events = cropped(events, lambda _: part)
     if said:
         await run_in_threadpool(context.fonts.check, "".join(said.values()))
         events = burned(events, context.fonts)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from recipe.aspect import Box
 from recipe.avatar_format import ConsentState
 from recipe.recipe_328 import FPS
 
@@ -38,6 +39,7 @@ class Header:
     voice: str | None = None
     engine: str | None = None
     consent: ConsentState = "none"
+    face: Box | None = None  # in any picture, where it is known
 
     @property
     def mark(self) -> str:

@@ -89,6 +89,7 @@ def run_session(frames: FrameGenerationService, request: SessionRequest) -> Gene
             voice=voice.name if voice else None,
             engine=voice.engine if voice else None,
             consent=model.avatar.consent,
+            face=model.avatar.face,
         )
         count = 0
         with closing(frames.stream(session, feed, feed.lips)) as stream:
