@@ -4,14 +4,13 @@ A crop of what was filmed: nothing is scaled or filled, and the face stays whole
 shape that holds the face, the part is as near to the shape as the face allows: a head that fills a square picture
 becomes 16:10 rather than a 16:9 without its chin.
 
-Axes: T frames, K landmarks. px of the picture, x to the right, y down.
+Axes: T frames, K points. px of the picture, x to the right, y down.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,9 +57,10 @@ def face_of_track(affine_T23: NDArray[np.float32]) -> Box:
     Args:
         affine_T23: frame px -> crop px.
     """
-    corners_4K = np.array([(x, y, 1) for x in (0, CROP_PX) for y in (-_FOREHEAD * CROP_PX, (1 - _THROAT) * CROP_PX)])
-    back_T23 = np.stack([cv2.invertAffineTransform(affine_23.astype(np.float64)) for affine_23 in affine_T23])
-    return _around((back_T23 @ corners_4K.T).swapaxes(1, 2).reshape(-1, 2))
+    corners_42 = np.array([(x, y) for x in (0, CROP_PX) for y in (-_FOREHEAD * CROP_PX, (1 - _THROAT) * CROP_PX)])
+    moved_T42 = corners_42 - affine_T23[:, None, :, 2].astype(np.float64)
+    back_T22 = np.linalg.inv(affine_T23[:, :, :2].astype(np.float64))
+    return _around((moved_T42 @ back_T22.swapaxes(1, 2)).reshape(-1, 2))
 
 
 def face_of_points(points_K2: NDArray[np.floating]) -> Box:

@@ -63,6 +63,11 @@ def test_the_code_is_that_of_the_request(page: Page, url: str) -> None:
     assert f'<iframe src="{url}/embed?avatar=toy' in code(page, "iframe")
     page.keyboard.press("Escape")
     assert not page.is_visible("#code")
+    page.select_option("#aspect", "portrait")
+    page.click("#code-open")
+    assert f"curl '{url}/generate?aspect=portrait'" in code(page, "curl")
+    assert f'"{url}/generate?aspect=portrait"' in code(page, "Python")
+    assert "&amp;aspect=portrait" in code(page, "iframe")
 
 
 def test_another_site_shows_the_avatar_and_it_speaks(browser: Browser, url: str) -> None:
