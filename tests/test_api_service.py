@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from config import Models
+from recipe.aspect_names import ASPECTS
 from services.avatars.avatar import record_consent
 from services.avatars.catalogue import without_folder
 from services.container import Services, build_services
@@ -72,6 +73,8 @@ def test_avatars_are_listed_with_facts_and_broken_ones_with_the_reason(
     good = listed["toy"]
     created = good.pop("created")
     assert created.startswith("20")
+    crops = good.pop("crops")  # left, top, width, height: tests/test_aspect.py
+    assert set(crops) == set(ASPECTS) and crops["original"] == [0, 0, SIZE, SIZE]
     assert good == {
         "name": "toy",
         "status": "ok",
