@@ -111,6 +111,7 @@ def build_page(parts: ServerParts, settings: Settings) -> Any:
     """
     with missing_packages_are_said("pip install -e '.[gradio]'"):
         import gradio
+    from services.http.gradio_api import in_event_loop
     from services.http.problems import ProblemMap
 
     speaker, problems = Speaker(parts, settings), ProblemMap(settings.models.avatars_dir)
@@ -128,25 +129,31 @@ def build_page(parts: ServerParts, settings: Settings) -> Any:
             raise gradio.Error(problems.of(error, _SPEAK).detail, print_exception=False) from error
 
     keep = (_TIDY_S, max(int(settings.compat.results_s), 1))
-    with gradio.Blocks(title="avatar328", analytics_enabled=False, delete_cache=keep) as page:
-        gradio.Markdown("# avatar328\nAn avatar or a photo says a text or a recording. What comes out is AI-generated.")
-        with gradio.Row():
-            with gradio.Column():
-                given = [
-                    gradio.Dropdown(names, value=default if default in names else None, label="Avatar"),
-                    gradio.File(type="binary", height=120, file_types=["image"], label="or a photo of one person"),
-                    gradio.Textbox(label="Consent of whoever it shows", placeholder="who, YYYY-MM-DD, scope"),
-                    gradio.Checkbox(label="The photo shows no real person"),
-                    gradio.Textbox(label="Text", lines=3),
-                    gradio.File(type="binary", height=120, file_types=["audio", "video"], label="or a recording"),
-                    gradio.Dropdown(voices, value="", label="Voice of the text"),
-                    gradio.Slider(0.5, 2, value=1, step=0.05, label="Speed of the text"),
-                ]
-                button = gradio.Button("Speak", variant="primary")
-            video = gradio.Video(label="Video", interactive=False, autoplay=True)
-        button.click(speak, given, video, api_name=_SPEAK.removeprefix("/"))
-    page.queue(default_concurrency_limit=parts.animations.slots.count)
-    return page
+
+    def lay_out() -> Any:
+        with gradio.Blocks(title="avatar328", analytics_enabled=False, delete_cache=keep) as page:
+            gradio.Markdown(
+                "# avatar328\nAn avatar or a photo says a text or a recording. What comes out is AI-generated."
+            )
+            with gradio.Row():
+                with gradio.Column():
+                    given = [
+                        gradio.Dropdown(names, value=default if default in names else None, label="Avatar"),
+                        gradio.File(type="binary", height=120, file_types=["image"], label="or a photo of one person"),
+                        gradio.Textbox(label="Consent of whoever it shows", placeholder="who, YYYY-MM-DD, scope"),
+                        gradio.Checkbox(label="The photo shows no real person"),
+                        gradio.Textbox(label="Text", lines=3),
+                        gradio.File(type="binary", height=120, file_types=["audio", "video"], label="or a recording"),
+                        gradio.Dropdown(voices, value="", label="Voice of the text"),
+                        gradio.Slider(0.5, 2, value=1, step=0.05, label="Speed of the text"),
+                    ]
+                    button = gradio.Button("Speak", variant="primary")
+                video = gradio.Video(label="Video", interactive=False, autoplay=True)
+            button.click(speak, given, video, api_name=_SPEAK.removeprefix("/"))
+        page.queue(default_concurrency_limit=parts.animations.slots.count)
+        return page
+
+    return in_event_loop(lay_out)
 
 
 def launch(page: Any, parts: ServerParts, settings: Settings, port: int | None) -> str:
@@ -160,8 +167,9 @@ def launch(page: Any, parts: ServerParts, settings: Settings, port: int | None) 
         CannotListenError: the port is taken.
     """
     from services.errors import CannotListenError
+    from services.http.gradio_api import in_event_loop
 
-    try:
+    def listen() -> str:
         _, address, _ = page.launch(
             prevent_thread_lock=True,
             server_name=_HERE,
@@ -175,9 +183,12 @@ def launch(page: Any, parts: ServerParts, settings: Settings, port: int | None) 
             mcp_server=False,
             enable_monitoring=False,
         )
+        return str(address)
+
+    try:
+        return in_event_loop(listen)
     except OSError as error:
         raise CannotListenError(f"port {port or '7860 to 7959'} of {_HERE} is taken; choose another --port") from error
-    return str(address)
 
 
 def build_parts(settings: Settings, services: Services | None = None) -> ServerParts:

@@ -47,7 +47,7 @@ def address(
         patch.setenv("GRADIO_TEMP_DIR", str(temporary))
         with served(app_for(settings_with(photo_avatars, work), services)) as address:
             yield address
-    gc.collect()  # gradio leaves event loops open: their warnings belong here
+    gc.collect()  # an event loop left open is told of here
 
 
 def uploaded(http: httpx.Client, address: str, name: str, content: bytes) -> dict[str, Any]:

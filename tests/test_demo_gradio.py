@@ -40,7 +40,7 @@ def address(photo_avatars: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield demo_gradio.launch(page, parts, settings, None)
         page.close(verbose=False)
         parts.animations.close(5)
-    gc.collect()  # gradio leaves event loops open: their warnings belong here
+    gc.collect()  # an event loop left open is told of here
 
 
 @pytest.fixture(scope="module")

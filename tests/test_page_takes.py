@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -56,8 +57,8 @@ def test_slower_than_real_time_it_says_when_and_plays_once_without_a_stop(page: 
     waits = [look for look in told if look["text"].startswith("Ready in ")]
     assert waits, told
     begun_ms = next(look["at_ms"] for look in told if look["text"] == "Speaking")
-    promised_s = int(waits[0]["text"].split()[2])
-    assert abs((begun_ms - waits[0]["at_ms"]) / 1000 - promised_s) < 3, "the first promise is about kept"
+    off_s = [abs((begun_ms - look["at_ms"]) / 1000 - int(look["text"].split()[2])) for look in waits]
+    assert np.median(off_s) < 3, "what is promised is about kept"
     assert stats(page)["underruns"] == 0
     assert begun_ms - waits[0]["at_ms"] < 10_000, "it does not wait until everything is here"
 

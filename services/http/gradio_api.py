@@ -11,6 +11,7 @@ stops. These clients send no consent, so a server that others can reach refuses 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -38,6 +39,19 @@ _ALLOWED: Final = re.compile(
     r"/config/?|/gradio_api/(upload|call/\w+(/\w+)?|info/?|queue/(join|data)|file=(?!https?:).*|heartbeat/\w+|cancel|reset/?)"
 )
 _TIDY_S: Final = 60
+
+
+def in_event_loop(work: Callable[[], T]) -> T:
+    """What `work` returns; where no event loop runs, gradio would make several and close none."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+
+        async def within() -> T:
+            return work()
+
+        return asyncio.run(within())
+    return work()
 
 
 class _ClientsOnly(Mount):
@@ -88,28 +102,31 @@ def mount_gradio(
 
         return call
 
-    with gradio.Blocks(analytics_enabled=False, delete_cache=(_TIDY_S, max(int(keep_s), 1))) as blocks:
-        first, second = (gradio.File(type="binary", visible=False) for _ in range(2))  # by path leaves a file
-        text, video = gradio.Textbox(visible=False), gradio.Video(visible=False)
-        for name, work, given, answer in (
-            ("process_talking_head", calls.speak, [first, second], video),
-            ("process_talking_head_optimized", calls.speak, [first, second, text], video),
-            ("preload_avatar", calls.preload, [first], text),
-            ("clear_cache", calls.clear, [], text),
-        ):
-            gradio.on(None, told(work), given, answer, api_name=name)
-    blocks.queue(default_concurrency_limit=at_once)
-    gradio.mount_gradio_app(
-        app,
-        blocks,
-        "",
-        allowed_paths=[str(results.folder)],
-        max_file_size=upload_mb << 20,
-        run_history=False,
-        ssr_mode=False,
-        mcp_server=False,
-        enable_monitoring=False,
-    )
+    def mount() -> None:
+        with gradio.Blocks(analytics_enabled=False, delete_cache=(_TIDY_S, max(int(keep_s), 1))) as blocks:
+            first, second = (gradio.File(type="binary", visible=False) for _ in range(2))  # by path leaves a file
+            text, video = gradio.Textbox(visible=False), gradio.Video(visible=False)
+            for name, work, given, answer in (
+                ("process_talking_head", calls.speak, [first, second], video),
+                ("process_talking_head_optimized", calls.speak, [first, second, text], video),
+                ("preload_avatar", calls.preload, [first], text),
+                ("clear_cache", calls.clear, [], text),
+            ):
+                gradio.on(None, told(work), given, answer, api_name=name)
+        blocks.queue(default_concurrency_limit=at_once)
+        gradio.mount_gradio_app(
+            app,
+            blocks,
+            "",
+            allowed_paths=[str(results.folder)],
+            max_file_size=upload_mb << 20,
+            run_history=False,
+            ssr_mode=False,
+            mcp_server=False,
+            enable_monitoring=False,
+        )
+
+    in_event_loop(mount)
     mounted = app.router.routes.pop()
     assert isinstance(mounted, Mount)
     app.router.routes.append(_ClientsOnly("", mounted.app))
