@@ -93,6 +93,8 @@ def _single(model: LoadedFilm, count: int, into: Stages) -> None:
     sound_BS = noise_S(count * AUDIO_WINDOW_SAMPLES / SAMPLE_RATE_HZ).reshape(count, AUDIO_WINDOW_SAMPLES)
     gate_B = np.ones(count, np.float32)
     told_BP = into.timed("ears", count, lambda: model.encode_audio(sound_BS, gate_B))
+    for _ in model.draw(shown, told_BP):
+        pass  # the template's pictures are decoded and kept
     into.timed("mouth, template picture kept", count, lambda: list(model.draw(shown, told_BP)))
     into.timed("JPEG", count, lambda: [encode_jpeg(picture, JPEG_QUALITY) for picture in pictures])
     into.timed("H.264 file", count, lambda: _write(model, pictures))
