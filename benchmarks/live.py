@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = base_parser(__doc__.split("\n")[0])
     parser.add("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add("--tiers", nargs="+", default=["patch", "jpeg"], choices=["patch", "jpeg"])
+    parser.add("--tiers", nargs="+", default=["patch", "jpeg"], choices=["patch", "jpeg", "h264"])
     parser.add("--rounds", type=int, default=20, help="first frames and cancels of each tier")
     parser.add("--words", type=int, default=60, help="length of what is said where that matters")
     parser.add("--streams", type=int, nargs="*", default=[1, 2, 4], help="how many sessions side by side")

@@ -13,17 +13,21 @@ import { Problem, problemOfRecord } from "./api.js";
 
 const VERSION = 1;
 const HEADER = 24;
-const [SOUND, PICTURE, PATCH, AUDIO] = [1, 2, 3, 16];
-const [BACKWARDS, LAST, IDLE, HELD] = [1, 2, 4, 8];
+const [SOUND, PICTURE, PATCH, H264, AUDIO] = [1, 2, 3, 4, 16];
+const [BACKWARDS, LAST, IDLE, HELD, KEY] = [1, 2, 4, 8, 16];
 const FOR_GOOD = new Set([1000, 1001, 1008, 1013, 4001]); // a connection closed so is not made anew
 const RETRY_FIRST_MS = 200;
 
 export class LiveSession extends EventTarget {
-  /** @param {{avatar?: string, tiers?: string[]}} wishes the tiers are "patch" and "jpeg", the best first */
+  /**
+   * @param {{avatar?: string, tiers?: string[] | Promise<string[]>}} wishes the tiers are "patch", "jpeg" and "h264",
+   *   the best first; see tiersHere
+   */
   constructor({ avatar, tiers = ["patch", "jpeg"] } = {}) {
     super();
     this.welcome = null;
-    this._hello = { type: "hello", version: VERSION, avatar, tiers };
+    this._hello = { type: "hello", version: VERSION, avatar };
+    this._tiers = tiers;
     this._socket = null;
     this._received = -1; // sequence of the last frame
     this._validFrom = 0; // older epochs were cancelled
@@ -36,6 +40,7 @@ export class LiveSession extends EventTarget {
 
   /** @returns {Promise<object>} the server's welcome; rejected by a Problem */
   async open() {
+    this._hello.tiers = await this._tiers;
     await this._connect();
     return this.welcome;
   }
@@ -181,7 +186,7 @@ export class LiveSession extends EventTarget {
     const [kind, flags] = [view.getUint8(0), view.getUint8(1)];
     const sequence = view.getUint32(8, true);
     if (kind === SOUND) this._sounds.set(sequence, new Uint8Array(data, HEADER));
-    if (kind !== PICTURE && kind !== PATCH) return [null]; // or of a later version
+    if (![PICTURE, PATCH, H264].includes(kind)) return [null]; // or of a later version
     this._received = sequence;
     const sound = this._sounds.get(sequence) ?? new Uint8Array(0);
     this._sounds.delete(sequence);
@@ -195,7 +200,9 @@ export class LiveSession extends EventTarget {
         first_sample: Number(view.getBigUint64(16, true)),
         sound,
         step: { index: view.getUint16(2, true), direction: flags & BACKWARDS ? -1 : 1 },
-        picture: coded.byteLength ? new Blob([coded], { type: "image/jpeg" }) : null, // null: the idle picture
+        picture: pictureIn(kind, coded), // null: the idle picture
+        video: kind === H264, // to be decoded after those before it, but for a key
+        key: (flags & KEY) !== 0,
         place: kind === PATCH ? { left, top, width, height } : null,
         last: (flags & LAST) !== 0,
         idle: (flags & IDLE) !== 0,
@@ -218,6 +225,11 @@ export class LiveSession extends EventTarget {
   _tell(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+function pictureIn(kind, coded) {
+  if (kind === H264) return new Uint8Array(coded);
+  return coded.byteLength ? new Blob([coded], { type: "image/jpeg" }) : null;
 }
 
 function problemIn(message) {

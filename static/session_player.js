@@ -9,7 +9,7 @@
 // walked through here, and the server is told where, so that speech begins on the frame that comes next.
 
 import { AudioOutput } from "./audio_output.js";
-import { decode, forget, LiveScreen } from "./session_screen.js";
+import { forget, LiveScreen } from "./session_screen.js";
 import { SpeechSound } from "./sound.js";
 
 const DECODED_AHEAD = 6;
@@ -102,6 +102,7 @@ export class LivePlayer extends EventTarget {
     for (const { frames } of this._turns) frames.forEach(forget);
     this._turns = [];
     this._closing = [];
+    this._screen.clear();
     this._asked = false;
     this._next_ms = performance.now() + CLOSES_WITHIN_MS;
     this._enter("idle");
@@ -128,14 +129,15 @@ export class LivePlayer extends EventTarget {
 
   _on_frame(frame) {
     const turn = this._turns.at(-1);
+    this._screen.came(frame);
     if (frame.idle) {
       this._closing.push(frame);
       if (this._turns.length === 0) this._next_ms = Math.min(this._next_ms, performance.now());
-      decode(frame);
+      this._screen.decode(frame);
     } else if (turn?.epoch === frame.epoch) {
       turn.frames.push(frame);
       turn.complete = frame.last;
-      if (turn.frames.length <= DECODED_AHEAD) decode(frame);
+      if (turn.frames.length <= DECODED_AHEAD) this._screen.decode(frame);
       turn.sound?.push(frame.sound);
     }
   }
@@ -240,7 +242,7 @@ export class LivePlayer extends EventTarget {
       this._tell("shown", { epoch, index, sequence, avatar_frame: at.index, heard_s: turn.sound.position_s });
     }
     const next = Math.max(turn.shown + 1, due);
-    frames.slice(next, next + DECODED_AHEAD).forEach(decode);
+    frames.slice(next, next + DECODED_AHEAD).forEach((frame) => this._screen.decode(frame));
   }
 
   _finish(turn) {

@@ -1,6 +1,7 @@
 // The canvas of a live session: patches over the avatar's own idle pictures, or whole pictures.
 
 import { IdleFrames } from "./idle.js";
+import { H264Pictures } from "./session_h264.js";
 import { idleStep, step } from "./walk.js";
 
 const REANCHOR_FRAMES = 50;
@@ -13,6 +14,7 @@ export class LiveScreen {
     this._canvas = canvas;
     this._context = canvas.getContext("2d", { alpha: false });
     this._idle = null;
+    this._video = new H264Pictures();
     this._anchored = 0;
   }
 
@@ -23,6 +25,24 @@ export class LiveScreen {
 
   close() {
     this._idle?.close();
+    this._video.close();
+  }
+
+  /** A frame came; it is drawn later, or never. */
+  came(frame) {
+    if (frame.video) this._video.add(frame);
+  }
+
+  /** What came and was not drawn was interrupted. */
+  clear() {
+    this._video.clear();
+  }
+
+  /** Make a frame's picture ready to be drawn. */
+  decode(frame) {
+    if (frame.picture === null || frame.bitmap !== undefined || frame.gone) return;
+    if (frame.video) this._video.until(frame);
+    else decodeJpeg(frame);
   }
 
   get ready() {
@@ -63,17 +83,18 @@ export class LiveScreen {
   }
 }
 
-/** Make a frame's picture ready to be drawn. */
-export function decode(frame) {
-  if (frame.picture === null || frame.bitmap !== undefined || frame.gone) return;
+function decodeJpeg(frame) {
   frame.bitmap = null;
   createImageBitmap(frame.picture).then(
-    (bitmap) => {
-      if (frame.gone) bitmap.close();
-      else frame.bitmap = bitmap;
-    },
+    (bitmap) => keep(frame, bitmap),
     () => {}, // a damaged picture is a late one: the last stays
   );
+}
+
+/** A frame's picture is decoded. */
+export function keep(frame, bitmap) {
+  if (frame.gone) bitmap.close();
+  else frame.bitmap = bitmap;
 }
 
 /** A frame was drawn, or will never be. */

@@ -4,13 +4,14 @@ import { t } from "./i18n.js";
 import { canListen, Microphone } from "./microphone.js";
 import { element, page, player as main } from "./page.js";
 import { LiveSession } from "./session.js";
+import { tiersHere } from "./session_h264.js";
 import { LivePlayer } from "./session_player.js";
 
 let talk = null;
 
 class Talk {
   constructor() {
-    this.player = new LivePlayer(element("talk-canvas"), new LiveSession({ avatar: page.avatar?.name }));
+    this.player = new LivePlayer(element("talk-canvas"), new LiveSession({ avatar: page.avatar?.name, tiers: tiersHere() }));
     this.session = this.player.session;
     this.listening = null; // "mirror" or "question"
     this.microphone = null;

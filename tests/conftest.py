@@ -34,6 +34,14 @@ def no_packaged_voices() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def every_mouth_is_drawn() -> Iterator[None]:
+    """However busy the machine is; tests/test_mouth_rate.py tells what else happens there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.mouth_rate._BUSY_S", 60.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def presenter_video() -> Path:
     """Twenty seconds of the synthetic presenter with sound, 512x512, 25 fps; depicts no real person."""

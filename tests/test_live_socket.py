@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import httpx2
 import numpy as np
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from clients.python import avatar328_client
 from clients.python.avatar328_client import Frame, LiveClient, ProblemError
+from recipe.colour import decode_rgb
 from recipe.sound import to_pcm16
 from services.access.keys import new_key
 from services.container import Services
@@ -96,7 +98,7 @@ def said(server: str, sizes: tuple[int, ...], **chosen: Any) -> list[Frame]:
     return run(talk())
 
 
-@pytest.mark.parametrize("tier", ["patch", "jpeg"])
+@pytest.mark.parametrize("tier", ["patch", "jpeg", "h264"])
 def test_any_chunking_gives_the_same_bytes(server: str, app: FastAPI, tier: str) -> None:
     whole = said(server, (len(SPEECH),), tiers=[tier])
     assert said(server, (1, 700, 33), tiers=[tier]) == whole
@@ -118,7 +120,7 @@ def test_patches_over_the_template_are_the_whole_pictures_within_the_coding_s_er
 
     idle = [_decoded(jpeg) for jpeg in run(template())]
     assert len(idle) == FRAMES
-    patches, pictures = said(server, (5000,)), said(server, (5000,), tiers=["h264", "jpeg"])
+    patches, pictures = said(server, (5000,)), said(server, (5000,), tiers=["av9", "jpeg"])
     for patch, whole in zip(patches, pictures, strict=True):
         assert patch.place is not None
         assert whole.place is None
@@ -132,6 +134,47 @@ def test_patches_over_the_template_are_the_whole_pictures_within_the_coding_s_er
         if patch.sequence in range(8, 24):
             assert np.square(without).mean() > 4 * np.square(difference).mean()  # the patch is what makes them alike
     assert sum(len(p.picture) for p in patches) < 0.6 * sum(len(p.picture) for p in pictures)
+
+
+def test_the_video_is_the_whole_pictures_within_the_coding_s_error(server: str, app: FastAPI) -> None:
+    units, pictures = said(server, (5000,), tiers=["h264"]), said(server, (5000,), tiers=["jpeg"])
+    assert {unit.codec for unit in units} == {"h264"}
+    assert [unit.sequence for unit in units if unit.key] == [0]
+    wanted = np.stack([_decoded(whole.picture) for whole in pictures]).astype(int)
+    for index, shown in enumerate(_video(units)):
+        errors = np.sqrt(np.square(shown - wanted).mean(axis=(1, 2, 3)))
+        assert errors[index] < 3.75  # each coding is 2.65 of 255 levels from this avatar's pictures, in ways of its own
+        assert errors.argmin() == index
+    assert sum(len(unit.picture) for unit in units) < 0.3 * sum(len(whole.picture) for whole in pictures)
+
+
+def test_after_an_interruption_the_video_needs_nothing_of_what_was_interrupted(server: str, app: FastAPI) -> None:
+    async def talk() -> tuple[list[Frame], list[Frame]]:
+        async with await LiveClient.connect(server, tiers=["h264"]) as avatar:
+            await give(avatar, np.tile(SPEECH, 3).tobytes())
+            before = []
+            async for event in avatar:
+                if isinstance(event, Frame):
+                    before.append(event)
+                    await avatar.shown(event)
+                    if len(before) == 12:
+                        break
+            await avatar.cancel()
+            await give(avatar, SPEECH.tobytes())
+            interrupted, whole = await until(avatar, "finished"), await until(avatar, "finished")
+            return before, frames_of(interrupted + whole)
+
+    before, after = run(talk())
+    assert before[0].key and after[0].key
+    assert len({frame.epoch for frame in after if frame.key}) == sum(frame.key for frame in after)  # one per epoch
+    assert len(_video(after)) == len(after)  # a decoder that saw nothing of it
+
+
+def _video(units: list[Frame]) -> list[np.ndarray]:
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.video.codeccontext.VideoCodecContext)
+    packets = [av.Packet(unit.picture) for unit in units]
+    return [decode_rgb(picture)[..., ::-1] for packet in [*packets, None] for picture in decoder.decode(packet)]
 
 
 def test_text_is_spoken_while_it_is_written(server: str, app: FastAPI) -> None:
@@ -362,7 +405,7 @@ HELLO = '{"type":"hello","version":1}'
         (b"\x00", "malformed-json"),
         ('{"type":"speak","text":"a"}', "invalid-request"),
         ('{"type":"hello","version":9}', "http-error"),
-        ('{"type":"hello","version":1,"tiers":["h264"]}', "http-error"),
+        ('{"type":"hello","version":1,"tiers":["av9"]}', "http-error"),
         ('{"type":"hello","version":1,"avatar":"../etc"}', "name-not-allowed"),
         ('{"type":"hello","version":1,"avatar":"nobody"}', "avatar-not-found"),
         ('{"type":"hello","version":1,"resume":{"session":"guess","sequence":0}}', "session-not-found"),

@@ -20,6 +20,12 @@ from services.types import AvatarModel, Patch
 from tests.conftest import REPOSITORY
 
 
+@pytest.fixture(autouse=True)
+def busy_means_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is served; elsewhere in the tests every mouth is drawn."""
+    monkeypatch.setattr("services.mouth_rate._BUSY_S", 0.9 / FPS)
+
+
 def test_rows_that_are_held_show_the_mouth_before_them() -> None:
     assert shown_rows(5, [False, True, False, True, False]) == [[0, 1], [2, 3], [4]]
     assert shown_rows(3, ()) == [[0], [1], [2]]

@@ -11,6 +11,8 @@
 
 The sound's samples are the only clock: show a frame when its first sample is heard. In the tier "patch",
 `frame.picture` is drawn at `frame.place` over the idle picture of `frame.avatar_frame`, which `template` fetches once.
+In the tier "h264" pictures are one video: give each to a decoder in the order in which it came, also one that is not
+shown (PyAV: `av.CodecContext.create("h264", "r").decode(av.Packet(frame.picture))`).
 A connection that breaks is made anew, within the seconds that the server waits, and goes on where it was.
 """
 
@@ -33,8 +35,8 @@ from websockets.exceptions import ConnectionClosed
 VERSION: Final = 1
 HEADER: Final = struct.Struct("<BBHIIIQ")  # type, flags, avatar frame, epoch, sequence, length, first sample
 _PLACE: Final = struct.Struct("<HHHH")
-_SOUND, _JPEG, _PATCH, _AUDIO = 1, 2, 3, 16
-_BACKWARDS, _LAST, _IDLE, _HELD = 1, 2, 4, 8
+_SOUND, _JPEG, _PATCH, _H264, _AUDIO = 1, 2, 3, 4, 16
+_BACKWARDS, _LAST, _IDLE, _HELD, _KEY = 1, 2, 4, 8, 16
 _TEMPLATE_FRAMES: Final = 250  # that the server gives at a time
 
 
@@ -58,11 +60,13 @@ class Frame:
     sound: bytes  # PCM s16le mono, at the epoch's rate; empty where nothing is said
     avatar_frame: int
     direction: int  # in which the walk through the template leaves this frame
-    picture: bytes  # JPEG: whole, or what lies at `place`; empty where it is the idle picture
+    picture: bytes  # coded: whole, or what lies at `place`; empty where it is the idle picture
     place: tuple[int, int, int, int] | None  # left, top, width, height
     last: bool
     idle: bool
     held: bool = False  # the mouth of the frame before it: the server is too slow for every mouth
+    codec: str = "jpeg"  # or "h264": an access unit (annex B), to be decoded after those before it
+    key: bool = False  # an access unit that needs none before it
 
 
 Event = Frame | dict[str, Any]  # a frame, or a message: begin, caption, finished, cancelled, error
@@ -98,7 +102,7 @@ class LiveClient:
         Args:
             server: its address, "http://localhost:8000".
             avatar: its name; by default the server's default one.
-            tiers: "patch", "jpeg"; the first one that the server knows is taken.
+            tiers: "patch", "jpeg", "h264"; the first one that the server knows is taken.
             idle: send frames in which nothing is said, too.
             key: of a server that asks for one.
         Raises:
@@ -248,7 +252,7 @@ class LiveClient:
         if kind == _SOUND:
             self._sound[sequence] = (payload, first_sample)
             return None
-        if kind not in (_JPEG, _PATCH):
+        if kind not in (_JPEG, _PATCH, _H264):
             return None  # of a later version
         place, start = None, 0
         if kind == _PATCH:
@@ -258,6 +262,7 @@ class LiveClient:
         return Frame(
             epoch, sequence, first, sound, avatar_frame, direction, payload[start:], place,
             bool(flags & _LAST), bool(flags & _IDLE), bool(flags & _HELD),
+            "h264" if kind == _H264 else "jpeg", bool(flags & _KEY),
         )  # fmt: skip
 
     async def template(self) -> list[bytes]:

@@ -30,7 +30,7 @@ from services.http.live_talk import Told, answering, conversation_of
 from services.live.events import Failed
 from services.live.ledger import AHEAD_FRAMES
 from services.live.service import RESUME_S, Line, LiveService
-from services.live.wire import HEADER, VERSION, Message, sound_given, text
+from services.live.wire import HEADER, TIERS, VERSION, Message, sound_given, text
 
 router = APIRouter()
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class _Connection:
         if hello.version != VERSION:
             raise HTTPException(422, f"protocol version {hello.version} is not spoken here; speak version {VERSION}")
         if hello.tier is None:
-            raise HTTPException(422, f"none of the tiers {hello.tiers} is known here; there are patch and jpeg")
+            raise HTTPException(422, f"none of the tiers {hello.tiers} is known here; there are {', '.join(TIERS)}")
         return hello
 
     async def _line(self, hello: asked.Hello) -> Line:

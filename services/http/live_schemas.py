@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from services.http import schemas
-from services.live.wire import Tier
+from services.live.wire import TIERS, Tier
 
 _Sequence = Annotated[int, Field(ge=-1, lt=1 << 32)]
 _Samples = Annotated[int, Field(ge=0, lt=1 << 53)]
@@ -33,7 +33,7 @@ class Hello(_Message):
     @property
     def tier(self) -> Tier | None:
         """The first one that is known here."""
-        return next((tier for wanted in self.tiers for tier in ("patch", "jpeg") if wanted == tier), None)
+        return next((tier for wanted in self.tiers for tier in TIERS if wanted == tier), None)
 
 
 class Speak(_Message):

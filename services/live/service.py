@@ -19,6 +19,7 @@ from services.errors import SessionNotFoundError
 from services.frame_generation_service import FrameGenerationService
 from services.live.account import Account
 from services.live.events import Event, LiveFrame
+from services.live.h264 import H264Coder
 from services.live.pictures import WholePictures
 from services.live.programme import Programme
 from services.live.session import Idle, LiveSession
@@ -152,7 +153,7 @@ class LiveService:
 
         Args:
             avatar: its name.
-            tier: "jpeg" for whole pictures, "patch" for what the sound changes.
+            tier: "jpeg" for whole pictures, "h264" for a video of them, "patch" for what the sound changes.
             idle: send also frames in which nothing is said, without their picture.
             spend: told how many seconds were said, while they are.
             who: asks, see services.utterance.Begin.
@@ -163,7 +164,9 @@ class LiveService:
         model, record = self._take(avatar, who)
         try:
             session = self._session(model, tier == "patch", "bare" if idle else "none", self._stall_s)
-            code = Coder(self._jpeg_quality, Account(self._metrics, spend, record))
+            manifest = model.avatar.manifest
+            h264 = H264Coder(manifest.width, manifest.height) if tier == "h264" else None
+            code = Coder(self._jpeg_quality, Account(self._metrics, spend, record), h264)
             stream = session.frames(code, lambda: self._ended(record))
         except BaseException:
             self._ended(record)

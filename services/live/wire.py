@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,12 @@ from recipe.sound import from_pcm16, to_pcm16
 from services.errors import UploadRejectedError
 from services.live.account import Account
 from services.live.events import Began, Caption, Event, Finished, LiveFrame
+from services.live.h264 import H264Coder
 from services.streaming.jpeg import encode_jpeg
 
 VERSION: Final = 1
-Tier = Literal["patch", "jpeg"]
+Tier = Literal["patch", "jpeg", "h264"]
+TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 Message = bytes | str
 
 # type, flags, avatar frame, epoch, sequence, length of the payload, first sample
@@ -37,6 +39,7 @@ class Type(IntEnum):
     SOUND = 1  # PCM s16le mono of the frame with this sequence; its picture follows
     JPEG = 2  # a whole picture; without payload it is the idle picture of the avatar frame
     PATCH = 3  # its place, then a picture to be drawn over the avatar frame's idle picture
+    H264 = 4  # an access unit, to be decoded after those before it
     AUDIO = 16  # from the client: PCM s16le mono
 
 
@@ -47,6 +50,7 @@ class Flag(IntFlag):
     LAST = 2  # of its epoch
     IDLE = 4  # nothing is said
     HELD = 8  # it shows the mouth of the frame before it: the machine is too slow for every mouth
+    KEY = 16  # an access unit that needs none before it; the first of every epoch is one
 
 
 class Header(NamedTuple):
@@ -87,6 +91,8 @@ class Coder:
 
     jpeg_quality: int
     account: Account
+    h264: H264Coder | None = None
+    _coded_epoch: int = field(default=-1, init=False)  # of the access unit before
 
     def __call__(self, event: Event) -> list[Message]:
         """The messages of an event; of Failed none, for who sends knows how to tell of problems."""
@@ -108,21 +114,28 @@ class Coder:
         return []
 
     def _frame(self, frame: LiveFrame) -> list[Message]:
-        picture = b"" if frame.picture_HWC is None else encode_jpeg(frame.picture_HWC, self.jpeg_quality)
-        kind = Type.JPEG
-        if frame.place is not None and frame.picture_HWC is not None:
-            height, width = frame.picture_HWC.shape[:2]
-            picture = _PLACE.pack(frame.place.left, frame.place.top, width, height) + picture
-            kind = Type.PATCH
+        kind, flags, picture = self._picture(frame)
         messages: list[Message] = []
         if len(frame.pcm_S):
-            messages.append(_binary(Type.SOUND, frame, to_pcm16(frame.pcm_S).tobytes()))
-        messages.append(_binary(kind, frame, picture))
+            messages.append(_binary(Type.SOUND, Flag(0), frame, to_pcm16(frame.pcm_S).tobytes()))
+        messages.append(_binary(kind, flags, frame, picture))
         return messages
 
+    def _picture(self, frame: LiveFrame) -> tuple[Type, Flag, bytes]:
+        if frame.picture_HWC is None:
+            return Type.JPEG, Flag(0), b""
+        if self.h264 is not None:
+            key = frame.epoch != self._coded_epoch
+            self._coded_epoch = frame.epoch
+            return Type.H264, Flag.KEY if key else Flag(0), self.h264.code(frame.picture_HWC, key)
+        picture = encode_jpeg(frame.picture_HWC, self.jpeg_quality)
+        if frame.place is None:
+            return Type.JPEG, Flag(0), picture
+        height, width = frame.picture_HWC.shape[:2]
+        return Type.PATCH, Flag(0), _PLACE.pack(frame.place.left, frame.place.top, width, height) + picture
 
-def _binary(kind: Type, frame: LiveFrame, payload: bytes) -> bytes:
-    flags = Flag(0)
+
+def _binary(kind: Type, flags: Flag, frame: LiveFrame, payload: bytes) -> bytes:
     if frame.step.direction < 0:
         flags |= Flag.BACKWARDS
     if frame.last:
