@@ -6,6 +6,9 @@ import { element, page, player as main } from "./page.js";
 import { LiveSession } from "./session.js";
 import { tiersHere } from "./session_h264.js";
 import { LivePlayer } from "./session_player.js";
+import { VoiceActivity } from "./voice_activity.js";
+
+const KINDS = ["mirror", "question", "free"];
 
 let talk = null;
 
@@ -13,7 +16,7 @@ class Talk {
   constructor() {
     this.player = new LivePlayer(element("talk-canvas"), new LiveSession({ avatar: page.avatar?.name, tiers: tiersHere() }));
     this.session = this.player.session;
-    this.listening = null; // "mirror" or "question"
+    this.listening = null; // "mirror", "question" or "free"
     this.microphone = null;
     this._opening = 0;
     this._asked = 0;
@@ -32,8 +35,8 @@ class Talk {
       const { conversation } = await this.player.open();
       element("talk-form").hidden = !conversation.text;
       element("talk-lines").hidden = !conversation.text;
-      element("talk-question").hidden = !conversation.speech;
-      for (const id of ["talk-mirror", "talk-question"]) element(id).disabled = !canListen();
+      for (const kind of ["question", "free"]) element(`talk-${kind}`).hidden = !conversation.speech;
+      for (const kind of KINDS) element(`talk-${kind}`).disabled = !canListen();
       this._say(canListen() ? "" : t("Browsers give a microphone to pages at https or localhost only."));
     } catch (problem) {
       this._tell(problem);
@@ -45,7 +48,7 @@ class Talk {
     this.player.close();
   }
 
-  /** What is heard from now on is said at once, or is a question when it ends. */
+  /** What is heard from now on is said at once, or is a question when it ends; "free": whenever somebody speaks. */
   async listen(kind) {
     const before = this.listening;
     this._quiet();
@@ -54,18 +57,34 @@ class Talk {
     if (before === kind) return;
     this._interrupt();
     const opening = ++this._opening;
-    const microphone = new Microphone((samples) => this.microphone === microphone && this.player.appendAudio(samples));
+    let take = (samples) => this.player.appendAudio(samples);
+    const microphone = new Microphone((samples) => this.microphone === microphone && take(samples));
     try {
       const rate = await microphone.open();
       if (opening !== this._opening || this !== talk) return microphone.close();
       if (kind === "mirror") this.player.beginAudio(rate);
-      else this.session.listen(rate);
+      else if (kind === "question") this.session.listen(rate);
+      else take = this._whoeverSpeaks(rate);
       [this.microphone, this.listening] = [microphone, kind];
-      this._say(kind === "mirror" ? t("Speak: the avatar says what you say. Headphones keep it from hearing itself.") : t("Ask, then press again."));
+      this._say(asked(kind));
     } catch {
       this._say(t("The microphone cannot be used: allow it in the browser."));
     }
     this._show();
+  }
+
+  /** Takes what a microphone hears: who begins to speak interrupts, and who has stopped is answered. */
+  _whoeverSpeaks(rate) {
+    const activity = new VoiceActivity(rate, {
+      onbegin: (pieces) => {
+        this._interrupt();
+        this.session.listen(rate);
+        for (const piece of pieces) this.player.appendAudio(piece);
+      },
+      onpiece: (piece) => this.player.appendAudio(piece),
+      onend: () => this._ask(),
+    });
+    return (samples) => activity.hear(samples);
   }
 
   ask(text) {
@@ -113,7 +132,7 @@ class Talk {
   }
 
   _show() {
-    for (const kind of ["mirror", "question"]) {
+    for (const kind of KINDS) {
       element(`talk-${kind}`).setAttribute("aria-pressed", String(this.listening === kind));
     }
   }
@@ -127,6 +146,12 @@ class Talk {
   }
 }
 
+function asked(kind) {
+  if (kind === "mirror") return t("Speak: the avatar says what you say. Headphones keep it from hearing itself.");
+  if (kind === "question") return t("Ask, then press again.");
+  return t("Just speak, also while the avatar does. Headphones keep it from hearing itself.");
+}
+
 function start() {
   const dialog = element("talk");
   const leave = () => {
@@ -136,8 +161,7 @@ function start() {
   dialog.addEventListener("close", leave);
   window.addEventListener("pagehide", leave);
   element("talk-close").addEventListener("click", () => dialog.close());
-  element("talk-mirror").addEventListener("click", () => talk?.listen("mirror"));
-  element("talk-question").addEventListener("click", () => talk?.listen("question"));
+  for (const kind of KINDS) element(`talk-${kind}`).addEventListener("click", () => talk?.listen(kind));
   element("talk-stop").addEventListener("click", () => talk?.stop());
   element("talk-form").addEventListener("submit", (event) => {
     event.preventDefault();

@@ -40,7 +40,9 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sound") / "said.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
-        file.writeframes(to_pcm16(np.tile(hum("never a dull word today"), 8)).tobytes())
+        pause_S = 0.003 * np.random.default_rng(0).standard_normal(round(1.6 * RATE_HZ))
+        said_S = np.concatenate([hum("never a dull word today"), pause_S])
+        file.writeframes(to_pcm16(np.tile(said_S, 8).astype(np.float32)).tobytes())
     return path
 
 
@@ -134,6 +136,51 @@ def test_a_question_may_be_asked_aloud_and_interrupts(page: Page, model: tuple[s
     _, rate_hz, samples = told.recordings[-1]
     assert samples / rate_hz > 0.3
     until(page, "log.finished.some(({ interrupted }) => !interrupted)", 30)
+
+
+def test_whoever_speaks_interrupts_and_is_answered_after_a_pause(page: Page, model: tuple[str, Told]) -> None:
+    told = model[1]
+    told.__init__()  # type: ignore[misc]
+    told.answer, told.pace_s = [f"Sentence number {i}. " for i in range(20)], 0.02
+    page.click("#talk-free")
+    until(page, "document.getElementById('talk-said').textContent.startsWith('Just speak')")
+    until(page, "log.finished.filter(({ interrupted }) => interrupted).length > 1", 60)
+    asked = page.locator("#talk-lines li.you").all_inner_texts()
+    assert len(asked) >= 2 and set(asked) == {"What time is it?"}
+    page.click("#talk-free")
+    for _, rate_hz, samples in told.recordings:
+        assert 1.0 < samples / rate_hz < 2.9  # 1.3 s of voice, what came before it and what shows that it is over
+
+
+NOTICE = """async ([rate, samples]) => {
+  const { VoiceActivity } = await import("/static/voice_activity.js");
+  const told = [];
+  let at = 0;
+  const activity = new VoiceActivity(rate, {
+    onbegin: (pieces) => told.push(["begin", at / rate, pieces.length]),
+    onpiece: () => {},
+    onend: () => told.push(["end", at / rate]),
+  });
+  for (; at < samples.length; at += 1024) activity.hear(Int16Array.from(samples.slice(at, at + 1024)));
+  return told;
+}"""
+
+
+@pytest.mark.parametrize("noise_db", [-70, -40, -30])
+def test_a_voice_is_noticed_over_noise_and_nothing_else(page: Page, noise_db: int) -> None:
+    rng, said_S = np.random.default_rng(1), hum("never a dull word today")
+    noise_S = 10 ** (noise_db / 20) * rng.standard_normal(10 * RATE_HZ)
+    heard_S = noise_S.copy()
+    for second in (3, 6):
+        heard_S[second * RATE_HZ :][: len(said_S)] += said_S
+    heard_S[RATE_HZ:][: RATE_HZ // 20] += 0.5 * rng.standard_normal(RATE_HZ // 20)  # a knock is no voice
+    assert page.evaluate(NOTICE, [RATE_HZ, to_pcm16(noise_S.astype(np.float32)).tolist()]) == []
+    told = page.evaluate(NOTICE, [RATE_HZ, to_pcm16(heard_S.astype(np.float32)).tolist()])
+    assert [kind for kind, *_ in told] == ["begin", "end"] * 2
+    ends_s = len(said_S) / RATE_HZ
+    for second, (_, begun_s, _), (_, ended_s) in zip((3, 6), told[::2], told[1::2], strict=True):
+        assert second < begun_s < second + 0.4
+        assert second + ends_s + 0.5 < ended_s < second + ends_s + 1.0
 
 
 def test_without_a_model_there_is_the_microphone_alone(
