@@ -143,7 +143,7 @@ def _talker(address: str, dice: random.Random) -> str:
 
 async def _talk(address: str, dice: random.Random) -> str:
     try:
-        avatar = await LiveClient.connect(address, tiers=[dice.choice(["patch", "jpeg"])])
+        avatar = await LiveClient.connect(address, tiers=[dice.choice(["patch", "jpeg", "h264"])])
     except ProblemError as problem:
         return "live: busy" if problem.retry_after_s is not None else "live: refused"
     async with avatar:
