@@ -100,9 +100,12 @@ function showLimits() {
   element("limits").textContent = t("WAV, MP3, M4A or a video, up to {mb} MB and {minutes} min", { mb: page.uploadMb, minutes });
 }
 
+/** 1500 -> "1,500"; toLocaleString would first load a browser's knowledge of all languages, before the first paint. */
+const grouped = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+
 export function countCharacters() {
   const count = [...element("text").value.trim()].length;
-  element("count").textContent = `${count.toLocaleString("en")} / ${page.textLimit.toLocaleString("en")}`;
+  element("count").textContent = `${grouped(count)} / ${grouped(page.textLimit)}`;
   element("count").toggleAttribute("data-over", count > page.textLimit);
 }
 
@@ -121,7 +124,9 @@ function choose(avatar) {
   poster.onload = () => (poster.hidden = false);
   poster.onerror = () => (poster.hidden = true);
   poster.alt = title;
-  if (poster.getAttribute("src") !== posterOf(avatar) || poster.naturalWidth === 0) poster.src = posterOf(avatar);
+  const shown = poster.getAttribute("src"); // since the first paint: loaded again only if it is another's, or failed
+  const isIts = shown === posterOf(avatar) || (avatar.default && shown === "/avatar");
+  if (!isIts || (poster.complete && poster.naturalWidth === 0)) poster.src = posterOf(avatar);
   hideNotice("idle");
   player.setIdle(
     new IdleFrames(avatar.name, {

@@ -4,6 +4,8 @@ import { t } from "./i18n.js";
 import { element, FPS } from "./page.js";
 import { titleOf } from "./words.js";
 
+const LONG = 40; // characters; more are read across all columns
+
 export function showServer({ speech, reasons, sessions, models, version }) {
   const facts = [
     [t("Voice engine"), titleOf(speech.engine)],
@@ -14,6 +16,7 @@ export function showServer({ speech, reasons, sessions, models, version }) {
   ];
   const rows = facts.filter(([, value]) => value).map(([name, value]) => {
     const row = document.createElement("div");
+    if (value.length > LONG) row.className = "long";
     const [term, told] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = name;
     told.textContent = value;

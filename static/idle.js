@@ -5,6 +5,7 @@ import { bytes, records } from "./ndjson.js";
 
 const PIECE_FRAMES = 25;
 const REACH_FRAMES = 250; // ten seconds to each side: bounds what a long template costs page and server
+const PACE_MS = 500; // between pieces that lie further ahead: half of what one lasts, so that the walk never waits
 const DECODED_AHEAD = 4;
 const RETRY_FIRST_MS = 1000;
 const RETRY_LAST_MS = 30000;
@@ -19,7 +20,7 @@ export class IdleFrames {
     this.first = 0; // where the walk begins, as the server's does
     this.header = null; // fps, width, height, frames, low, high
     this._hooks = hooks;
-    this._jpeg = new Map(); // template index -> Blob
+    this._jpeg = new Map(); // template index -> bytes; a Blob from its first time on screen on
     this._decoded = new Map(); // template index -> {bitmap | null}
     this._anchor = 0;
     this._near = 0;
@@ -107,7 +108,10 @@ export class IdleFrames {
     if (!jpeg || this._decoded.has(index)) return;
     const entry = { bitmap: null, dropped: false };
     this._decoded.set(index, entry);
-    createImageBitmap(jpeg).then(
+    // To make a Blob takes longer than to read its bytes: one with a picture, not twenty-five at once with a piece.
+    const blob = jpeg instanceof Blob ? jpeg : new Blob([jpeg], { type: "image/jpeg" });
+    this._jpeg.set(index, blob);
+    createImageBitmap(blob).then(
       (bitmap) => {
         if (entry.dropped) bitmap.close();
         else entry.bitmap = bitmap;
@@ -119,15 +123,18 @@ export class IdleFrames {
   async _load() {
     let delay_ms = RETRY_FIRST_MS;
     let failing = false;
+    let fetched_ms = -Infinity;
     while (!this._closed) {
-      const first = this._missing();
-      if (first === null) {
-        await new Promise((resolve) => (this._wake = resolve));
+      const missing = this._missing();
+      const rest_ms = missing === null ? Infinity : missing.far > 1 ? fetched_ms + PACE_MS - performance.now() : 0;
+      if (rest_ms > 0) {
+        await this._rest(rest_ms);
         continue;
       }
       this._abort = new AbortController();
       try {
-        await this._fetchPiece(first, this._abort.signal);
+        await this._fetchPiece(missing.first, this._abort.signal);
+        fetched_ms = performance.now();
         if (failing) this._hooks.onrecovered();
         failing = false;
         delay_ms = RETRY_FIRST_MS;
@@ -141,14 +148,21 @@ export class IdleFrames {
     }
   }
 
+  /** Until something changes, or so long. */
+  async _rest(rest_ms) {
+    const timer = Number.isFinite(rest_ms) ? setTimeout(() => this._wakeUp(), rest_ms) : 0;
+    await new Promise((resolve) => (this._wake = resolve));
+    clearTimeout(timer);
+  }
+
   _wakeUp() {
     this._wake?.();
     this._wake = null;
   }
 
-  /** The first frame of the nearest piece that is not complete, or null. */
+  /** The first frame of the nearest piece that is not complete and how many pieces away it is, or null. */
   _missing() {
-    if (this.header === null) return 0;
+    if (this.header === null) return { first: 0, far: 0 };
     const pieceOf = (index) => Math.floor(index / PIECE_FRAMES);
     const from = pieceOf(Math.max(0, Math.min(this._near, this.low)));
     const to = pieceOf(Math.max(this._near, this.high));
@@ -156,7 +170,7 @@ export class IdleFrames {
     for (let far = 0; far <= Math.max(here - from, to - here); far += 1) {
       for (const piece of [here + far, here - far]) {
         if (piece >= from && piece <= to && !this._complete(piece)) {
-          return this._paused && far > 0 ? null : piece * PIECE_FRAMES;
+          return this._paused && far > 0 ? null : { first: piece * PIECE_FRAMES, far };
         }
       }
     }
@@ -178,7 +192,7 @@ export class IdleFrames {
       if (record.type === "header" && this.header === null) {
         this.header = record;
       } else if (record.type === "frame") {
-        this._jpeg.set(record.template_index, new Blob([bytes(record.image)], { type: "image/jpeg" }));
+        this._jpeg.set(record.template_index, bytes(record.image));
       } else if (record.type === "error") {
         throw new Error(record.problem?.detail ?? "the server could not draw the idle frames");
       } else if (record.type === "end") {

@@ -64,12 +64,16 @@ function readSwitch() {
   }
 }
 
-export function switchCaptions(on = !captionsOn) {
-  captionsOn = on;
-  element("captions").setAttribute("aria-pressed", String(on));
-  element("caption").hidden = !on;
+function showSwitch() {
+  element("captions").setAttribute("aria-pressed", String(captionsOn));
+  element("caption").hidden = !captionsOn;
+}
+
+export function switchCaptions() {
+  captionsOn = !captionsOn;
+  showSwitch();
   try {
-    localStorage.setItem(CAPTIONS_KEY, on ? "on" : "off");
+    localStorage.setItem(CAPTIONS_KEY, captionsOn ? "on" : "off");
   } catch {
     // storage is switched off: the choice lasts as long as the page
   }
@@ -117,5 +121,5 @@ export function followPlayer() {
     caption("");
     if (!detail.idle) element("canvas").hidden = true; // no closed mouth is here but the poster's
   });
-  switchCaptions(captionsOn);
+  showSwitch();
 }

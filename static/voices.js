@@ -50,7 +50,7 @@ export function chooseVoice(name, { keep = true } = {}) {
   const voice = page.voices.find((known) => known.name === name);
   page.voice = voice?.name ?? "";
   element("voice-name").textContent = voice ? nameOf(voice) : t("No voice on this server");
-  for (const input of element("voice-list").querySelectorAll("input")) input.checked = input.value === page.voice;
+  checkVoice();
   if (keep) remember({ voice: page.voice });
   proposeVoice();
 }
@@ -58,6 +58,19 @@ export function chooseVoice(name, { keep = true } = {}) {
 /** @param {object[]} voices of /voices @param {string | undefined} wanted @param {string} first the default one */
 export function fillVoices(voices, wanted, first) {
   page.voices = voices;
+  element("voice-list").replaceChildren();
+  element("voice").disabled = voices.length === 0;
+  const known = [wanted, first].find((name) => voices.some((voice) => voice.name === name));
+  chooseVoice(known ?? voices[0]?.name ?? "", { keep: false });
+}
+
+function checkVoice() {
+  for (const input of element("voice-list").querySelectorAll("input")) input.checked = input.value === page.voice;
+}
+
+/** When they are asked for: a hundred voices are a thousand elements, which the first paint need not wait for. */
+function listVoices() {
+  const { voices } = page;
   const groups = new Map();
   for (const voice of voices) {
     const code = primary(voice.language);
@@ -69,9 +82,7 @@ export function fillVoices(voices, wanted, first) {
   const titled = [...groups].map(([code, members]) => ({ code, members, title: called(code, pageLanguage) || nameOf(members[0]) }));
   titled.sort((a, b) => rank(a.code) - rank(b.code) || a.title.localeCompare(b.title, pageLanguage));
   element("voice-list").replaceChildren(...titled.map(group));
-  element("voice").disabled = voices.length === 0;
-  const known = [wanted, first].find((name) => voices.some((voice) => voice.name === name));
-  chooseVoice(known ?? voices[0]?.name ?? "", { keep: false });
+  checkVoice();
 }
 
 function group({ code, members, title }) {
@@ -180,6 +191,7 @@ export function takeProposal() {
 export function startVoices() {
   const dialog = element("voices");
   element("voice").addEventListener("click", () => {
+    if (!element("voice-list").firstChild) listVoices();
     element("voice-search").value = "";
     search();
     dialog.showModal();

@@ -54,7 +54,8 @@ def test_addresses_with_a_version_are_kept_for_ever_and_others_are_asked_about(c
 
 
 def test_every_module_is_fetched_with_the_page(client: TestClient) -> None:
-    named = set(re.findall(r'/static/v-\w+/([\w/.]+\.js)"', client.get("/").text))
+    page = client.get("/").text
+    named = set(re.findall(r'/static/v-\w+/([\w/.]+\.js)"', page))
     named.remove("app.js")
     waiting, reached = ["app.js"], set()
     while waiting:
@@ -64,6 +65,8 @@ def test_every_module_is_fetched_with_the_page(client: TestClient) -> None:
         waiting += new
     assert len(reached) > 20
     assert named - {"theme.js", "poster.js"} == reached
+    assert len(re.findall(r'<link rel="modulepreload" fetchpriority="low"', page)) == len(reached)
+    assert page.index("poster.js") < page.index("stylesheet") < page.index("modulepreload"), "first what is seen first"
 
 
 def test_the_version_follows_the_content(tmp_path: Path) -> None:

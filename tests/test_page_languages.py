@@ -68,6 +68,17 @@ def test_nothing_on_a_page_is_left_in_english(page: str) -> None:
     assert Texts((STATIC / f"{page}.html").read_text("utf-8")).found - set(catalogue("de")) == set()
 
 
+@pytest.mark.parametrize("language", ["en", *LANGUAGES])
+def test_what_is_read_on_a_button_is_in_its_name(language: str) -> None:
+    """Whoever speaks to the browser says what is read; what stands in brackets does not count (WCAG 2.5.3)."""
+    known = {} if language == "en" else catalogue(language)
+    buttons = re.findall(r'<button[^>]* aria-label="([^"]+)"[^>]*>(.*?)</button>', (STATIC / "index.html").read_text())
+    read = [(name, re.sub(r"<[^>]*>", "", inner).strip()) for name, inner in buttons]
+    assert sum(bool(text) for _, text in read) >= 5
+    for name, text in read:
+        assert known.get(text, text) in re.sub(r"[(（].*?[)）]", "", known.get(name, name)), name
+
+
 @pytest.mark.parametrize(
     ("language", "title", "speak"), [("de", "Was soll Drawn sagen?", "Sprechen"), ("zh", "让 Drawn 说什么？", "说话")]
 )
