@@ -143,10 +143,12 @@ class _Connection:
     def _welcome(self, line: Line, hello: asked.Hello) -> str:
         avatar = line.model.avatar
         manifest, (low, high) = avatar.manifest, turning_frames(avatar.motion_T)
+        route = self._websocket.app.state.route
         return text(
             "welcome",
             version=VERSION,
             session=line.key,
+            **({"route": route} if route else {}),
             resumed=hello.resume is not None,
             resume_s=RESUME_S,
             avatar=avatar.name,
