@@ -58,6 +58,7 @@ CALLED_ELSEWHERE = {
     "gradio": "gradio",
     "c2pa": "credentials",
     "cryptography": "credentials",
+    "huggingface_hub": "train",
     "opentelemetry": "traces",
 }
 # Declared, and imported by nothing of ours.
