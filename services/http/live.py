@@ -206,7 +206,10 @@ class _Connection:
         """A client that reads nothing for too long is left."""
         send = self._websocket.send_bytes if isinstance(message, bytes) else self._websocket.send_text
         try:
-            await asyncio.wait_for(send(message), self._settings.limits.stall_s)  # type: ignore[arg-type]
+            async with asyncio.timeout(
+                self._settings.limits.stall_s
+            ):  # wait_for of Python 3.11 may lose a cancellation
+                await send(message)  # type: ignore[arg-type]
         except TimeoutError:
             raise WebSocketDisconnect(_POLICY, "the client stopped reading") from None
         except RuntimeError as error:  # it was closed meanwhile: another connection took over
