@@ -258,6 +258,12 @@ class Limits(_Section):
         le=1000,
         description="utterances made at the same time; one more is answered 503; 0 = as many as this machine can draw",
     )
+    cores: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="processors that this server counts on when it finds out how many those are; 0 = all it may use",
+    )
     connections: int = Field(
         default=128, ge=8, le=10000, description="connections at the same time; one more is answered 503"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,7 +113,7 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
     )
     metrics = ServiceMetrics()
     provenance = _provenance(settings)
-    cores = this_processor().cores
+    cores = min(this_processor().cores, limits.cores or math.inf)
     slots = Slots(limits.sessions or provisional_sessions(cores), "animations")
     idle_slots = Slots(limits.idle_streams, "streams of idle frames")
     traces = Traces(server.traces_endpoint, product_version()) if server.traces_endpoint else None

@@ -117,6 +117,10 @@ class ModelService:
         """Forget the loaded avatars of these recordings (SHA-256); returns their names."""
         return self._loaded.drop_if(lambda kept: kept[0].avatar.manifest.source_sha256 in recordings)
 
+    def loaded(self) -> list[str]:
+        """Names of the avatars in memory."""
+        return self._loaded.keys()
+
     def _load(self, name: str) -> LoadedAvatar | LoadedFilm | LoadedPhoto:
         avatar = open_avatar(self._avatars_dir, name)
         if isinstance(avatar, FilmAvatar):

@@ -117,6 +117,9 @@ class ModelProvider(Protocol):
     def forget(self, recordings: Collection[str]) -> list[str]:
         """Forget the loaded avatars of these recordings (SHA-256); returns their names."""
 
+    def loaded(self) -> list[str]:
+        """Names of the avatars in memory."""
+
 
 class PhotoModel(AvatarModel, Protocol):
     """A photo avatar that is loaded."""

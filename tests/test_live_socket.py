@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -24,6 +25,7 @@ from recipe.colour import decode_rgb
 from recipe.sound import to_pcm16
 from services.access.keys import new_key
 from services.container import Services
+from services.http import live
 from services.live import service, wire
 from services.live.ledger import AHEAD_FRAMES
 from services.speech.feed import first_sample
@@ -545,3 +547,29 @@ def test_a_server_that_stops_takes_no_session_and_ends_those_that_say_nothing(
             await speaking.close()
 
         run(talk())
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_cancelled_connection_stops_sending_whenever_that_comes(steps: int) -> None:
+    """Python 3.11's wait_for forgot it where the message had just gone: the client that came back waited a minute."""
+
+    async def cancelled() -> None:
+        async def send(_: str) -> None:
+            await asyncio.sleep(0)
+
+        connection = live._Connection.__new__(live._Connection)
+        connection._websocket = SimpleNamespace(send_text=send, send_bytes=send)
+        connection._settings = SimpleNamespace(limits=SimpleNamespace(stall_s=60.0))
+
+        async def forward() -> None:
+            await connection._put("a frame")
+            await asyncio.Event().wait()  # for the next one
+
+        task = asyncio.create_task(forward())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=2)
+        assert done and task.cancelled()
+
+    run(cancelled())

@@ -28,6 +28,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -119,6 +120,8 @@ class LiveClient:
 
     async def _greet(self, resume: dict[str, Any] | None) -> None:
         address = self._server.replace("http", "ws", 1) + "/ws"
+        if resume is not None and self.welcome.get("route"):  # of several servers, the one that has the session
+            address += f"?{urlencode({'route': self.welcome['route']})}"
         self._socket = await connect(address, additional_headers=self._headers, compression=None, max_size=None)
         try:
             await self._send({**self._hello, "resume": resume})

@@ -45,6 +45,11 @@ class ByteCache(Generic[K, V]):
             while self._used_bytes > self._budget_bytes and len(self._entries) > 1:
                 self._drop(next(iter(self._entries)))
 
+    def keys(self) -> list[K]:
+        """Of what is kept, the least recently used one first."""
+        with self._lock:
+            return list(self._entries)
+
     def drop_if(self, unwanted: Callable[[V], bool]) -> list[K]:
         """Forget some; returns their keys."""
         with self._lock:

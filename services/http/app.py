@@ -98,6 +98,7 @@ def build_app(
     app.state.parts, app.state.problems, app.state.metrics = parts, problems, parts.metrics
     app.state.readiness = Readiness(settings.models.default_avatar)
     app.state.settings = settings
+    app.state.route = ""  # how to come back to this server of several, where something before them can tell
     app.state.gate = _gate(settings.access)
     app.state.viewers = Viewers(peer_maker)
     for kind in (RequestValidationError, HTTPException, UserError, Exception):

@@ -143,10 +143,12 @@ class _Connection:
     def _welcome(self, line: Line, hello: asked.Hello) -> str:
         avatar = line.model.avatar
         manifest, (low, high) = avatar.manifest, turning_frames(avatar.motion_T)
+        route = self._websocket.app.state.route
         return text(
             "welcome",
             version=VERSION,
             session=line.key,
+            **({"route": route} if route else {}),
             resumed=hello.resume is not None,
             resume_s=RESUME_S,
             avatar=avatar.name,
@@ -204,7 +206,10 @@ class _Connection:
         """A client that reads nothing for too long is left."""
         send = self._websocket.send_bytes if isinstance(message, bytes) else self._websocket.send_text
         try:
-            await asyncio.wait_for(send(message), self._settings.limits.stall_s)  # type: ignore[arg-type]
+            async with asyncio.timeout(
+                self._settings.limits.stall_s
+            ):  # wait_for of Python 3.11 may lose a cancellation
+                await send(message)  # type: ignore[arg-type]
         except TimeoutError:
             raise WebSocketDisconnect(_POLICY, "the client stopped reading") from None
         except RuntimeError as error:  # it was closed meanwhile: another connection took over

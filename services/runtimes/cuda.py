@@ -18,6 +18,9 @@ which ONNX Runtime gives to CUDA, and it only captures what TensorRT runs as a w
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,10 +37,13 @@ from services.runtimes.onnx import CUDA_BATCH, CUDA_OPTIONS, cuda_device_count, 
 from services.runtimes.runtime import Arrays, Graph, TensorSpec, Trial, padded
 from services.runtimes.shared_batches import SharedBatches
 
+logger = logging.getLogger(__name__)
+
 Providers = list[tuple[str, dict[str, str]]]
 
 _CPU: Final[tuple[str, dict[str, str]]] = ("CPUExecutionProvider", {})
 _TENSORRT_CACHE: Final = at_home("cache/tensorrt")
+_ENGINES_BYTES: Final = 8 << 30  # what TensorRT compiled, for all avatars; `python -m services.models` lists it
 
 
 class CudaRuntime:
@@ -113,7 +119,20 @@ def tensorrt_options(cache_dir: Path, content: bytes) -> dict[str, str]:
     """
     folder = cache_dir / f"{onnxruntime.__version__}-{hashlib.sha256(content).hexdigest()[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
+    make_room(cache_dir, _ENGINES_BYTES)
     return {"trt_fp16_enable": "1", "trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+
+
+def make_room(cache_dir: Path, most_bytes: int) -> None:
+    """Remove compiled networks, the ones not used for longest first, until the others fit; the last used one stays."""
+    folders = sorted(cache_dir.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+    used_bytes = 0
+    for number, folder in enumerate(folders):
+        used_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if number and used_bytes > most_bytes:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.info("%s removed: compiled networks may take %d GiB", folder, most_bytes >> 30)
 
 
 def open_session(model: bytes, providers: Providers) -> onnxruntime.InferenceSession:

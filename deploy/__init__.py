@@ -1,0 +1,1 @@
+"""Ways to run the server, and training, on other machines: docs/deploy.md."""

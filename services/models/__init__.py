@@ -1,0 +1,1 @@
+"""Models of others that are optional: what there is, fetched once and compared with its hash, and cleared again."""
