@@ -34,6 +34,7 @@ class Shape:
     most_replicas: int
     cpus: float
     gpus: float
+    private: bool = True  # nothing of Ray is to be reached from other machines
 
 
 def settings_of_replica(settings: Settings, shape: Shape, name: str) -> Settings:
@@ -100,6 +101,8 @@ def _build(settings: Settings, shape: Shape, name: str) -> FastAPI:
     from services.speech.engines import build_speech
 
     logging.basicConfig(level=settings.server.log_level.upper())
+    if shape.private:
+        _listen_on_loopback()
     draw_on_one_thread()
     settings = settings_of_replica(settings, shape, name)
     services = build_services(settings.models, build_speech(settings.tts, settings.limits.text_characters))
@@ -107,6 +110,21 @@ def _build(settings: Settings, shape: Shape, name: str) -> FastAPI:
     app.state.models, app.state.route = services.models, name
     app.add_middleware(_SaysWhere, name=name)
     return app
+
+
+def _listen_on_loopback() -> None:
+    """Ray 2.60 lets every replica listen on all addresses of the machine, whatever it was told, for other deployments.
+
+    There is no setting for it; called in a replica before that happens.
+    """
+    from ray.serve._private import replica
+
+    add = replica.add_port_to_grpc_server
+
+    def add_on_loopback(server: Any, address: str) -> int:
+        return int(add(server, address.replace("[::]", "127.0.0.1")))
+
+    replica.add_port_to_grpc_server = add_on_loopback
 
 
 class _SaysWhere:

@@ -77,7 +77,7 @@ def serving(settings: Settings, options: configargparse.Namespace) -> Iterator[s
 
         from deploy.ray_replica import QUIET, Shape, application
 
-        shape = Shape(options.replicas, options.most_replicas, options.cpus, options.gpus)
+        shape = Shape(options.replicas, options.most_replicas, options.cpus, options.gpus, not options.address)
         serve.start(
             proxy_location="EveryNode", http_options={"host": host, "port": port}, logging_config=QUIET.model_dump()
         )

@@ -27,6 +27,7 @@ logger = logging.getLogger("avatar328")
 
 PROGRAM: Final = REPOSITORY / "training_328.sh"
 _STOPPED: Final = 130
+_LOOK_S: Final = 0.2
 _SAVE_S: Final = 60.0  # for trainings that are stopped to save what they learnt
 
 
@@ -84,8 +85,10 @@ def train(name: str, device: str, log: Path, program: Path, threads: int) -> Out
             env=environment,
         )
         try:
-            code = process.wait()
-        except KeyboardInterrupt:  # Ray's way to stop a task
+            while (found := process.poll()) is None:  # Ray stops a task by KeyboardInterrupt, which does not end `wait`
+                time.sleep(_LOOK_S)
+            code = found
+        except KeyboardInterrupt:
             process.terminate()
             code = process.wait()
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -131,7 +134,9 @@ def _outcome(reference: Any) -> Outcome:
     try:
         return ray.get(reference, timeout=1)  # type: ignore[no-any-return, unused-ignore]
     except ray.exceptions.TaskCancelledError:
-        return Outcome(_STOPPED, 0.0, "-", "it had not begun")
+        return Outcome(_STOPPED, 0.0, "-", "")
+    except ray.exceptions.GetTimeoutError:
+        return Outcome(_STOPPED, 0.0, "-", f"it had not saved after {_SAVE_S:g} s")
     except ray.exceptions.RayError as error:
         return Outcome(1, 0.0, "-", str(error).splitlines()[0])
 

@@ -15,6 +15,7 @@ from services.capacity import Capacity, CapacityMeter, provisional_sessions
 from services.container import Services
 from services.errors import BusyError
 from services.frame_generation_service import FrameGenerationService
+from services.runtimes.processor import this_processor
 from services.streaming.slots import Slots
 from tests.service_material import Gated, app_for, client_of, settings_for, wait_for
 from tests.toy_avatar import toy_avatars, toy_model, toy_services
@@ -144,3 +145,13 @@ def test_before_it_is_measured_there_is_a_place_for_every_core() -> None:
 
 def test_the_setting_goes_before(toy_model: LoadedAvatar) -> None:
     assert not meter(Slots(9, "animations"), fixed=True).wanted
+
+
+def test_a_server_may_be_told_to_count_on_fewer_processors(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path
+) -> None:
+    found = []
+    for cores in (1.0, 0.0):
+        app = app_for(settings_for(toy_avatars, tmp_path, limits={"sessions": 0, "cores": cores}), toy_services)
+        found.append(app.state.parts.animations.slots.count)
+    assert found == [1, provisional_sessions(this_processor().cores)]

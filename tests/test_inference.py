@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 import wave
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,6 +22,7 @@ from recipe.sound import load_audio
 from services.container import Services
 from tests.conftest import REPOSITORY
 from tests.media import decoded
+from tests.service_material import wait_for
 from tests.toy_avatar import NAME, SIZE, toy_avatars, toy_facts, toy_services  # noqa: F401
 
 # ruff: noqa: F811
@@ -239,3 +241,25 @@ def test_serving_runs_without_torch(toy_avatars: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.mp4").is_file()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_run(toy_avatars: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of a video: there is no half one, and the same command makes it."""
+    out = tmp_path / "videos" / "said.mp4"
+    long, short = (write_beep(tmp_path / f"{seconds}.wav", duration_s=seconds) for seconds in (120.0, 2.0))
+    command = [sys.executable, "inference_328.py", "--name", NAME, "--audio_path", long, "--avatars_dir", toy_avatars]
+    with subprocess.Popen(
+        [*command, "--runtime", "onnxruntime", "--threads", "1", "--out", out],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_for(lambda: process.poll() is not None or any(out.parent.glob(".said.*.part.mp4")), 60)
+        time.sleep(0.1)
+        process.kill()
+    assert process.returncode == -9
+    (left,) = out.parent.iterdir()
+    assert left.name.startswith(".said.")
+    assert infer(toy_avatars, short, out=out) == 0
+    assert list(out.parent.iterdir()) == [out]
+    assert len(decoded(out)[0]) == 50

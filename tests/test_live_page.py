@@ -213,12 +213,17 @@ def test_sound_is_said_as_it_is_and_text_while_it_is_written(page: Page) -> None
     assert log["captions"] == ["Good morning", "It is late"]
 
 
-def test_a_connection_that_breaks_is_made_anew_and_goes_on(page: Page, app: FastAPI) -> None:
+def test_a_connection_that_breaks_is_made_anew_and_goes_on(
+    page: Page, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.state, "route", "r1")  # of several servers
     opened(page)
+    assert page.evaluate("player.session._socket.url").endswith("/ws")
     page.evaluate("(text) => player.speak(text)", " ".join([TEXT] * 3))
     until(page, "log.shown.length > 4")
     page.evaluate("player.session._socket.close(4000)")  # no code that ends a session
     until(page, "log.finished.length === 1", 20)
+    assert page.evaluate("player.session._socket.url").endswith("/ws?route=r1")
     log = page.evaluate("log")
     assert log["problems"] == []
     assert log["finished"][0] == {"epoch": 1, "samples": len(hum(" ".join([TEXT] * 3))), "interrupted": False}

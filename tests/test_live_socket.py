@@ -549,6 +549,30 @@ def test_a_server_that_stops_takes_no_session_and_ends_those_that_say_nothing(
         run(talk())
 
 
+def test_who_comes_back_says_to_which_of_several_servers(
+    server: str, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def connecting(address: str, **how: Any) -> Any:
+        asked.append(address)
+        return connect(address, **how)
+
+    monkeypatch.setattr(avatar328_client, "connect", connecting)
+
+    async def come_back() -> None:
+        async with await LiveClient.connect(server) as avatar:
+            assert "route" not in avatar.welcome
+        monkeypatch.setattr(app.state, "route", "r 1")
+        async with await LiveClient.connect(server) as avatar:
+            assert avatar.welcome["route"] == "r 1"
+            await avatar.reconnect()
+            assert avatar.welcome["resumed"]
+
+    run(come_back())
+    assert [address.partition("?")[2] for address in asked] == ["", "", "route=r+1"]
+
+
 @pytest.mark.parametrize("steps", range(6))
 def test_a_cancelled_connection_stops_sending_whenever_that_comes(steps: int) -> None:
     """Python 3.11's wait_for forgot it where the message had just gone: the client that came back waited a minute."""

@@ -14,6 +14,7 @@ import av
 import numpy as np
 import pytest
 
+from config import Models
 from recipe.avatar_format import FEATURES, seal_avatar
 from recipe.colour import decode_rgb
 from recipe.crop import crop_face
@@ -22,6 +23,7 @@ from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES
 from services.avatars.avatar import record_consent
 from services.avatars.byte_cache import ByteCache
 from services.avatars.loaded import LoadedAvatar
+from services.container import build_services
 from services.errors import ModelRuntimeError
 from services.model_service import ModelService
 from services.runtimes.onnx import OnnxGraph, OnnxRuntime, cuda_device_count
@@ -315,3 +317,10 @@ def test_the_cache_keeps_what_was_used_last() -> None:
     assert [cache.get(key) for key in "bd"] == ["B2", None]
     cache.put("e", "E", 99)
     assert (cache.get("e"), cache.used_bytes) == ("E", 99)
+
+
+def test_it_tells_what_is_in_memory(toy_avatars: Path) -> None:
+    models = build_services(Models(avatars_dir=toy_avatars, device="cpu", threads=1, runtime="onnxruntime")).models
+    assert models.loaded() == []
+    models.open(NAME)
+    assert models.loaded() == [NAME]
