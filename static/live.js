@@ -9,6 +9,7 @@ import { Utterance } from "./utterance.js";
 
 const STARVED_BELOW_S = 0.05;
 const ARRIVE_MS = 800; // the walk to the first frame may not hold the speech up longer
+const LONGER_S = 2; // than the wait that was told
 
 export class Live {
   /**
@@ -33,6 +34,7 @@ export class Live {
     this._go = false; // enough is here to begin
     this._starved = false;
     this._filled = false;
+    this._told_s = Infinity; // how long one has to wait, as it was told last
     this._arriveBy_ms = null;
     this._closed = false;
     this.utterance = new Utterance(take, {
@@ -135,7 +137,10 @@ export class Live {
   /** May it be heard now? While it may not, it is told for how long. */
   _decide(buffered_s, now_ms, state) {
     const { go, wait_s } = this._pace.decide(buffered_s, now_ms);
-    if (wait_s === null || go) return go;
+    if (wait_s === null || go) {
+      this._told_s = Infinity;
+      return go;
+    }
     if (!this._filled) {
       this._filled = true;
       this.utterance.freely = true;
@@ -145,8 +150,15 @@ export class Live {
       }
     }
     this._say.onstate(state);
-    this._say.onwait(wait_s);
+    this._tellWait(wait_s);
     return false;
+  }
+
+  /** It counts down: only what is much longer than was told before is worth a step back. */
+  _tellWait(wait_s) {
+    if (wait_s > this._told_s && wait_s < this._told_s + LONGER_S) return;
+    this._told_s = wait_s;
+    this._say.onwait(wait_s);
   }
 
   async _begin(header) {

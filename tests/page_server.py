@@ -3,7 +3,7 @@
 Every picture carries a barcode (frame index, template index, speech or idle), a mouth that is open while the tone
 sounds, and noise that makes it as heavy as a photograph. The sound has a loud burst at the start of every second.
 What an utterance does is said in its text: "seconds=30", "stall=1.0@2.0" (nothing arrives for 1 s from 2.0 s on),
-"fail@1.0", "busy", "rate=22050", "pace=0.02" (seconds per frame).
+"fail@1.0", "busy", "rate=22050", "pace=0.02" (seconds per frame), "own words" (as captions).
 
 Axes: S audio samples, H W C picture (BGR, uint8).
 """
@@ -162,15 +162,19 @@ async def _speak(told: Told, text: str, seconds: float, start_frame: int, direct
             | {"height": SIZE, "sample_rate": rate_hz, "samples_per_frame": rate_hz // FPS, "start_frame": start_frame}
             | {"direction": direction, "voice": None, "engine": None, "ai_generated": True, "consent": "synthetic"}
         )
+        due_s = time.monotonic()  # by the clock, so that a busy machine is not slower than it says
         for i, template_index in enumerate(shown):
             if stall and i == round(float(stall.group(2)) * FPS):
                 await asyncio.sleep(float(stall.group(1)))
+                due_s += float(stall.group(1))
             if fail and i == round(float(fail.group(1)) * FPS):
                 told_problem = {"title": "The voice broke", "detail": "The engine stopped.", "status": 500}
                 yield _line({"type": "error", "problem": told_problem})
                 return
             if i % 50 == 0:
                 sentence = "So many words, " * 20 if "long words" in text else f"Sentence {i // 50}."
+                if "own words" in text:
+                    sentence = text[len(text) * i // frames : len(text) * (i + 50) // frames]
                 yield _line({"type": "caption", "index": i // 50, "text": sentence.strip()})
             jpeg = draw(i, template_index, True, 14 if is_voiced(i) else 0)
             picture, pcm = (base64.b64encode(data).decode() for data in (jpeg, sound(i, rate_hz)))
@@ -179,7 +183,8 @@ async def _speak(told: Told, text: str, seconds: float, start_frame: int, direct
                 | {"image": picture, "audio": pcm}
             )
             told.sent_frames += 1
-            await asyncio.sleep(pace_s)
+            due_s += pace_s
+            await asyncio.sleep(max(due_s - time.monotonic(), 0))
         last = {"frames": frames, "duration_s": frames / FPS, "template_index": index, "direction": direction_after}
         yield _line({"type": "end"} | last)
     finally:
