@@ -171,6 +171,44 @@ def test_interrupted_run_goes_on_where_it_was(
     assert not list((tmp_path / NAME).rglob("*.part"))
 
 
+KILLED = """
+import os, signal, sys
+from data_prep import stages
+from data_prep.__main__ import main
+
+made, calls = getattr(stages, sys.argv[1]), 0
+
+
+def killed(*given):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made(*given)
+
+
+setattr(stages, sys.argv[1], killed)
+main(sys.argv[3:])
+"""
+
+
+@pytest.mark.parametrize(("work", "time_of_it"), [("crop_face", 30), ("_save", 2)])
+def test_a_killed_run_leaves_no_dataset_and_the_next_one_goes_on(
+    prepared: Path, recording: Path, tmp_path: Path, work: str, time_of_it: int
+) -> None:
+    """SIGKILL: no chance to tidy up, while crops are written or a stage's facts saved."""
+    arguments = [work, str(time_of_it), str(recording), "--dataset_dir", str(tmp_path)]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], cwd=REPOSITORY, capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with pytest.raises(DatasetError, match="no complete dataset"):
+        open_dataset(tmp_path / NAME)
+    assert run(NAME, tmp_path) == 0
+    _assert_same(open_dataset(tmp_path / NAME), open_dataset(prepared / NAME))
+    assert not list((tmp_path / NAME).rglob("*.part"))
+
+
 def _assert_same(a: Dataset328, b: Dataset328) -> None:
     np.testing.assert_array_equal(a.crops, b.crops)
     np.testing.assert_array_equal(a.audio_S, b.audio_S)
