@@ -56,6 +56,7 @@ IMPORTED_AS = {
 CALLED_ELSEWHERE = {
     "onnx": "serve-gpu",
     "gradio": "gradio",
+    "fsspec": "storage",
     "c2pa": "credentials",
     "cryptography": "credentials",
     "huggingface_hub": "train",

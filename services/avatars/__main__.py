@@ -1,7 +1,7 @@
 """Look after avatars.
 
 python -m services.avatars list | show NAME | verify NAME | consent NAME "who, date, scope"
-    | revoke NAME --yes
+    | revoke NAME --yes | push NAME URL | pull NAME URL
 """
 
 from __future__ import annotations
@@ -100,6 +100,14 @@ def _revoke_text(options: argparse.Namespace) -> str:
     return "".join(lines)
 
 
+def _moved_text(options: argparse.Namespace) -> str:
+    from services.avatars.storage import pull, push
+
+    if options.command == "push":
+        return f"{push(options.avatars_dir, options.name, options.storage)}\n"
+    return describe(options.name, pull(options.avatars_dir, options.name, options.storage))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code, 0 or 2."""
     parser = argparse.ArgumentParser(prog="python -m services.avatars", description="Look after avatars.")
@@ -112,6 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     consent.add_argument("name")
     consent.add_argument("text", help='"who, YYYY-MM-DD, scope"')
     _add_revoke(commands.add_parser("revoke", help="remove it, its dataset, checkpoints and caches, for good"))
+    for command, text in (("push", "put it on shared storage"), ("pull", "fetch it from there, checked")):
+        moved = commands.add_parser(command, help=text)
+        moved.add_argument("name")
+        moved.add_argument("storage", help="folder of avatars there: a path, s3://bucket/avatars, what fsspec reads")
     options = parser.parse_args(arguments)
     from services.avatars.avatar import open_avatar, record_consent
 
@@ -120,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = _list_text(options.avatars_dir)
         elif options.command == "revoke":
             text = _revoke_text(options)
+        elif options.command in ("push", "pull"):
+            text = _moved_text(options)
         elif options.command == "consent":
             text = describe(options.name, record_consent(options.avatars_dir, options.name, options.text))
         else:

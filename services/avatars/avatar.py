@@ -143,7 +143,7 @@ def open_avatar(avatars_dir: Path, name: str) -> Avatar | PhotoAvatar:
     if not folder.is_dir():
         known = ", ".join(_folder_names(avatars_dir)) or "none yet"
         raise AvatarNotFoundError(f"no avatar {name!r} in {avatars_dir} (there: {known}); train one, or choose another")
-    return _opened(folder, name)
+    return open_any(folder, name)
 
 
 def open_video_avatar(avatars_dir: Path, name: str) -> Avatar:
@@ -164,7 +164,7 @@ def open_folder(folder: Path, name: str | None = None) -> Avatar:
         BrokenAvatarError: a file is missing, damaged, or of another version or recipe.
         WrongKindError: it was made from a photo.
     """
-    return _trained(_opened(folder, name))
+    return _trained(open_any(folder, name))
 
 
 def _trained(avatar: Avatar | PhotoAvatar) -> Avatar:
@@ -175,7 +175,12 @@ def _trained(avatar: Avatar | PhotoAvatar) -> Avatar:
     return avatar
 
 
-def _opened(folder: Path, name: str | None) -> Avatar | PhotoAvatar:
+def open_any(folder: Path, name: str | None) -> Avatar | PhotoAvatar:
+    """Open an avatar of any kind wherever it lies, and check every file of it.
+
+    Raises:
+        RevokedError, BrokenAvatarError: see `open_avatar`.
+    """
     manifest = read_manifest(folder)
     check_not_revoked(folder.parent, manifest.source_sha256)
     check_files(folder, manifest)
