@@ -16,9 +16,6 @@ unset PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 export MPLBACKEND=Agg PYTHONHASHSEED=0 CUBLAS_WORKSPACE_CONFIG=:4096:8
 export TF_CPP_MIN_LOG_LEVEL=3 GLOG_minloglevel=3
-# Files of tests run side by side, each on one thread that gives its core away while it waits: two trainings whose
-# threads spin at barriers take ten times as long.
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 results=()
 failures=0
@@ -33,7 +30,7 @@ stage() {
 stage format ruff format --check .
 stage lint ruff check .
 stage types mypy .
-stage tests pytest --numprocesses "$(nproc)" --maxprocesses 4 --dist loadfile "$@"
+stage tests pytest "$@"
 
 printf '\n--- total after %d s\n' "$SECONDS"
 printf '%s\n' "${results[@]}"

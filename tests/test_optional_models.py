@@ -99,7 +99,13 @@ def hub() -> Iterator[Hub]:
 
 def command(hub: Hub, folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """As on the command line; the library reads the environment when it is imported."""
-    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(folder / "hf")}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "0",
+        "HF_ENDPOINT": hub.address,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(folder / "hf"),
+    }
     return subprocess.run(
         [sys.executable, "-m", "services.models", "--folder", folder / "models", "--voices_dir", folder / "voices",
          "--engines_dir", folder / "engines", *words],
