@@ -162,7 +162,7 @@ async def _speak(told: Told, text: str, seconds: float, start_frame: int, direct
             | {"height": SIZE, "sample_rate": rate_hz, "samples_per_frame": rate_hz // FPS, "start_frame": start_frame}
             | {"direction": direction, "voice": None, "engine": None, "ai_generated": True, "consent": "synthetic"}
         )
-        due_s = time.monotonic()  # by the clock, so that a busy machine is not slower than it says
+        due_s = time.monotonic()
         for i, template_index in enumerate(shown):
             if stall and i == round(float(stall.group(2)) * FPS):
                 await asyncio.sleep(float(stall.group(1)))
@@ -184,7 +184,8 @@ async def _speak(told: Told, text: str, seconds: float, start_frame: int, direct
             )
             told.sent_frames += 1
             due_s += pace_s
-            await asyncio.sleep(max(due_s - time.monotonic(), 0))
+            # With its own words by the clock, so that a busy machine is not slower than it says.
+            await asyncio.sleep(max(due_s - time.monotonic(), 0) if "own words" in text else pace_s)
         last = {"frames": frames, "duration_s": frames / FPS, "template_index": index, "direction": direction_after}
         yield _line({"type": "end"} | last)
     finally:
