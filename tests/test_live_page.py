@@ -216,7 +216,7 @@ def test_sound_is_said_as_it_is_and_text_while_it_is_written(page: Page) -> None
 def test_a_connection_that_breaks_is_made_anew_and_goes_on(
     page: Page, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.state, "route", "r1")  # of several servers
+    monkeypatch.setitem(app.state._state, "route", "r1")  # of several servers
     opened(page)
     assert page.evaluate("player.session._socket.url").endswith("/ws")
     page.evaluate("(text) => player.speak(text)", " ".join([TEXT] * 3))

@@ -563,7 +563,7 @@ def test_who_comes_back_says_to_which_of_several_servers(
     async def come_back() -> None:
         async with await LiveClient.connect(server) as avatar:
             assert "route" not in avatar.welcome
-        monkeypatch.setattr(app.state, "route", "r 1")
+        monkeypatch.setitem(app.state._state, "route", "r 1")
         async with await LiveClient.connect(server) as avatar:
             assert avatar.welcome["route"] == "r 1"
             await avatar.reconnect()
