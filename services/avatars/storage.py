@@ -21,6 +21,7 @@ from recipe.errors import UserError
 from recipe.files import built_aside
 from recipe.installed import missing_packages_are_said
 from recipe.names import check_name
+from recipe.tombstones import check_not_revoked
 from services.avatars.avatar import open_any, open_avatar
 
 _LARGEST_BYTES: Final = 4 << 30  # of one file
@@ -72,6 +73,7 @@ def pull(avatars_dir: Path, name: str, storage: str) -> AvatarManifest:
                 raise StorageError(f"there is no avatar {name!r} in {storage}; see what its folder holds, or push one")
             _fetch(system, f"{place}/{MANIFEST_FILE}", folder / MANIFEST_FILE)
         manifest = read_manifest(folder)
+        check_not_revoked(avatars_dir, manifest.source_sha256)
         with _told(storage):
             for file in manifest.files:
                 _fetch(system, f"{place}/{file}", folder / file)

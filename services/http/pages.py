@@ -59,9 +59,7 @@ class Pages(StaticFiles):
         """
         text = (self._folder / name).read_text(encoding="utf-8")
         modules = [module for entry in _ENTRY.findall(text) for module in self._modules(entry)]
-        links = "".join(
-            f'  <link rel="modulepreload" fetchpriority="low" href="{self._below}/{module}">\n' for module in modules
-        )
+        links = "".join(_PRELOAD.format(address=f"{self._below}/{module}") for module in modules)
         text = text.replace("</head>", f"{links}</head>", 1)
         text = text.replace(f'"{self._below}/', f'"{self._below}/{self.version()}/')
         return HTMLResponse(text, headers={"Cache-Control": _ASK})

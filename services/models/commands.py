@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> str:
         freed = _clear_voice(options.voices_dir, name.removeprefix(_VOICE))
     elif name == _ENGINES:
         freed = store.size_of(options.engines_dir)
-        shutil.rmtree(options.engines_dir, ignore_errors=False) if options.engines_dir.exists() else None
+        if options.engines_dir.exists():
+            shutil.rmtree(options.engines_dir)
     else:
         freed = store.clear(options.folder, name)
     return f"{freed / _MIB:.1f} MiB freed\n"

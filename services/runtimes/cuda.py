@@ -131,8 +131,12 @@ def make_room(cache_dir: Path, most_bytes: int) -> None:
     for number, folder in enumerate(folders):
         used_bytes += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if number and used_bytes > most_bytes:
-            shutil.rmtree(folder, ignore_errors=True)
-            logger.info("%s removed: compiled networks may take %d GiB", folder, most_bytes >> 30)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                logger.warning("%s cannot be removed (%s): compiled networks take more than allowed", folder, error)
+            else:
+                logger.info("%s removed: compiled networks may take %d GiB", folder, most_bytes >> 30)
 
 
 def open_session(model: bytes, providers: Providers) -> onnxruntime.InferenceSession:
