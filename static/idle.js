@@ -5,7 +5,9 @@ import { bytes, records } from "./ndjson.js";
 
 const PIECE_FRAMES = 25;
 const REACH_FRAMES = 250; // ten seconds to each side: bounds what a long template costs page and server
-const PACE_MS = 500; // between pieces that lie further ahead: half of what one lasts, so that the walk never waits
+const AT_ONCE = 2; // pieces ahead of the walk
+const BEHIND = 3; // a piece behind the walk is as far away as one that lies so many pieces further ahead
+const PACE_MS = 500; // half of what a piece lasts
 const DECODED_AHEAD = 4;
 const RETRY_FIRST_MS = 1000;
 const RETRY_LAST_MS = 30000;
@@ -14,16 +16,19 @@ export class IdleFrames {
   /**
    * @param {string} avatar
    * @param {{onerror: function(Error), onrecovered: function}} hooks
+   * @param {number} [pace_ms] from one piece that lies further away to the next; 0 where speech is drawn over them
    */
-  constructor(avatar, hooks) {
+  constructor(avatar, hooks, pace_ms = PACE_MS) {
     this.avatar = avatar;
     this.first = 0; // where the walk begins, as the server's does
     this.header = null; // fps, width, height, frames, low, high
     this._hooks = hooks;
+    this._pace_ms = pace_ms;
     this._jpeg = new Map(); // template index -> bytes; a Blob from its first time on screen on
     this._decoded = new Map(); // template index -> {bitmap | null}
     this._anchor = 0;
     this._near = 0;
+    this._direction = 1; // of the walk
     this._paused = false;
     this._closed = false;
     this._abort = new AbortController(); // of the piece that is being fetched
@@ -76,7 +81,7 @@ export class IdleFrames {
 
   /** The picture of a frame, or null while it is being decoded; decodes the ones that follow. */
   picture(index, direction) {
-    this._near = index;
+    [this._near, this._direction] = [index, direction];
     for (let ahead = 0; ahead <= DECODED_AHEAD; ahead += 1) {
       this._decode(index + ahead * direction);
       if (ahead <= 1) this._decode(index - ahead * direction); // the walk may turn
@@ -88,6 +93,11 @@ export class IdleFrames {
         this._decoded.delete(known);
       }
     }
+    return this.decoded(index);
+  }
+
+  /** The picture of a frame if it is decoded, or null; changes nothing. */
+  decoded(index) {
     return this._decoded.get(index)?.bitmap ?? null;
   }
 
@@ -123,18 +133,18 @@ export class IdleFrames {
   async _load() {
     let delay_ms = RETRY_FIRST_MS;
     let failing = false;
-    let fetched_ms = -Infinity;
+    let begun_ms = -Infinity;
     while (!this._closed) {
       const missing = this._missing();
-      const rest_ms = missing === null ? Infinity : missing.far > 1 ? fetched_ms + PACE_MS - performance.now() : 0;
+      const rest_ms = missing === null ? Infinity : missing.far > AT_ONCE ? begun_ms + this._pace_ms - performance.now() : 0;
       if (rest_ms > 0) {
         await this._rest(rest_ms);
         continue;
       }
       this._abort = new AbortController();
+      begun_ms = performance.now();
       try {
         await this._fetchPiece(missing.first, this._abort.signal);
-        fetched_ms = performance.now();
         if (failing) this._hooks.onrecovered();
         failing = false;
         delay_ms = RETRY_FIRST_MS;
@@ -167,14 +177,13 @@ export class IdleFrames {
     const from = pieceOf(Math.max(0, Math.min(this._near, this.low)));
     const to = pieceOf(Math.max(this._near, this.high));
     const here = pieceOf(this._near);
-    for (let far = 0; far <= Math.max(here - from, to - here); far += 1) {
-      for (const piece of [here + far, here - far]) {
-        if (piece >= from && piece <= to && !this._complete(piece)) {
-          return this._paused && far > 0 ? null : { first: piece * PIECE_FRAMES, far };
-        }
-      }
+    let nearest = null;
+    for (let piece = from; piece <= to; piece += 1) {
+      const ahead = (piece - here) * this._direction;
+      const far = ahead < 0 ? BEHIND - ahead : ahead;
+      if ((nearest === null || far < nearest.far) && !this._complete(piece)) nearest = { first: piece * PIECE_FRAMES, far };
     }
-    return null;
+    return this._paused && nearest?.far > 0 ? null : nearest;
   }
 
   _complete(piece) {

@@ -194,7 +194,7 @@ export class LivePlayer extends EventTarget {
     const position_s = sound.position_s;
     const due = Math.min(Math.floor((position_s * 1000) / this._frame_ms), frames.length - 1);
     if (due > turn.heard) this.session.shown(frames[(turn.heard = due)].sequence);
-    this._show(turn, due);
+    this._show(turn, due, position_s);
     const enough_ms = (1 + turn.starved) * ENOUGH_FRAMES * this._frame_ms;
     const over = position_s * 1000 >= frames.length * this._frame_ms;
     if (turn.complete && over) this._finish(turn);
@@ -232,14 +232,14 @@ export class LivePlayer extends EventTarget {
   }
 
   /** The newest picture up to the one that is due and not older than the one on the screen. */
-  _show(turn, due) {
+  _show(turn, due, heard_s) {
     const { frames } = turn;
     for (let index = due; index > turn.shown; index -= 1) {
-      if (!this._screen.draw(frames[index])) continue;
+      if (!this._screen.draw(frames[index], index < due)) continue;
       frames.slice(turn.shown + 1, index + 1).forEach(forget);
       turn.shown = index;
       const { epoch, sequence, step: at } = frames[index];
-      this._tell("shown", { epoch, index, sequence, avatar_frame: at.index, heard_s: turn.sound.position_s });
+      this._tell("shown", { epoch, index, sequence, avatar_frame: at.index, heard_s });
     }
     const next = Math.max(turn.shown + 1, due);
     frames.slice(next, next + DECODED_AHEAD).forEach((frame) => this._screen.decode(frame));

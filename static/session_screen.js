@@ -20,7 +20,7 @@ export class LiveScreen {
 
   open({ avatar, width, height }, onerror) {
     [this._canvas.width, this._canvas.height] = [width, height];
-    this._idle = new IdleFrames(avatar, { onerror, onrecovered: () => {} });
+    this._idle = new IdleFrames(avatar, { onerror, onrecovered: () => {} }, 0);
   }
 
   close() {
@@ -67,10 +67,13 @@ export class LiveScreen {
     return true;
   }
 
-  /** Draw a frame if all of it is decoded; without a picture it is the idle picture. */
-  draw({ step: at, place, picture, bitmap }) {
+  /**
+   * Draw a frame if all of it is decoded; without a picture it is the idle picture.
+   * @param {boolean} [late] it was due before: what is to come is not decoded any less for it
+   */
+  draw({ step: at, place, picture, bitmap }, late = false) {
     const whole = picture !== null && place === null;
-    const below = whole ? null : this._idle.picture(at.index, at.direction);
+    const below = whole ? null : late ? this._idle.decoded(at.index) : this._idle.picture(at.index, at.direction);
     if ((!whole && below === null) || (picture !== null && !bitmap)) return false;
     if (below) this._context.drawImage(below, 0, 0);
     if (bitmap) this._context.drawImage(bitmap, place?.left ?? 0, place?.top ?? 0);

@@ -53,7 +53,7 @@ export class SpeechSound {
     this._scheduledSamples = 0;
     this._t0 = null; // context time of the first sample
     this._nodes = new Set();
-    this._latency_s = null;
+    this._latency_s = 0;
     this._pushedSamples = 0;
     this._stopped = false;
   }
@@ -87,6 +87,7 @@ export class SpeechSound {
 
   /** Hand what waits to the context: whole groups, or everything when little is scheduled or `all` is asked for. */
   pump(all = false) {
+    this._listen();
     if (!this.started || this._stopped || this._waitingSamples === 0) return;
     const rate = this.context.sampleRate;
     if (!all && this.scheduled_s > FLUSH_BELOW_S && this._waitingSamples < GROUP_S * rate) return;
@@ -118,16 +119,20 @@ export class SpeechSound {
     return this._t0 + this._scheduledSamples / this.context.sampleRate - this.context.currentTime;
   }
 
+  /** From the context to the ear. Only `pump` renews it: to look at the clock does not move it. */
   get latency_s() {
-    const reported = this.context.outputLatency || this.context.baseLatency || 0;
-    if (this._latency_s === null || this.context.state !== "running") this._latency_s ??= reported;
-    else this._latency_s += 0.05 * (reported - this._latency_s); // the report jitters, the device does not
     return this._latency_s;
   }
 
   /** Which second of the utterance is heard now; negative before its first. */
   get position_s() {
     return this.started ? this.context.currentTime - this.latency_s - this._t0 : -Infinity;
+  }
+
+  _listen() {
+    const reported = this.context.outputLatency || this.context.baseLatency || 0;
+    if (this._latency_s === 0) this._latency_s = reported;
+    else if (this.context.state === "running") this._latency_s += 0.05 * (reported - this._latency_s); // the report jitters
   }
 
   /** Silence at once, without a click. */
