@@ -44,10 +44,10 @@ def run(options: configargparse.Namespace) -> None:
         tables = [asyncio.run(_answers(server, options, sound)), asyncio.run(_tiers(server, options.tiers, sound))]
         if options.streams:
             tables += [asyncio.run(_side_by_side(server, tier, options.streams, sound)) for tier in options.tiers]
-        if options.browser_s:
-            tables.append(in_a_browser(server.address, options.tiers, options.browser_s))
         if options.soak:
             tables.append(asyncio.run(_soak(server, options.tiers[0], options.soak)))
+        if options.browser_s:
+            tables.append(in_a_browser(server.address, options.tiers, options.browser_s))
         title = f"{options.name}, {server.speaks}"
     first = tables[0]
     tables[0] = Table(f"{title}: {first.title}", first.columns, first.rows, first.notes)
