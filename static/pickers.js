@@ -38,6 +38,12 @@ export function fillQualities(list, avatars) {
   );
 }
 
+function smallPosterOf(avatar) {
+  const address = new URL(posterOf(avatar), window.location.href);
+  address.searchParams.set("width", 168); // three pixels of the screen for one of the card
+  return address.href;
+}
+
 function card(avatar, checked, onchoose) {
   const ok = isOk(avatar);
   const label = make("label", "avatar");
@@ -49,7 +55,7 @@ function card(avatar, checked, onchoose) {
   if (ok) {
     const origin = avatar.synthetic ? t("Shows no real person") : avatar.consent ? t("Shown with consent") : t("No consent recorded");
     text.append(name, make("span", "avatar-said", origin));
-    const picture = Object.assign(make("img", ""), { src: posterOf(avatar), alt: "", loading: "lazy", width: 56, height: 56 });
+    const picture = Object.assign(make("img", ""), { src: smallPosterOf(avatar), alt: "", loading: "lazy", width: 56, height: 56 });
     box.append(picture, text);
   } else {
     const none = make("span", "none");

@@ -133,6 +133,10 @@ def test_still_picture(client: TestClient, toy_avatars: Path) -> None:
     assert answer.content == (toy_avatars / NAME / "poster.jpg").read_bytes()
     again = client.get("/avatar", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    small = client.get("/avatar?width=100")
+    picture_HWC = cv2.imdecode(np.frombuffer(small.content, np.uint8), cv2.IMREAD_COLOR)
+    assert picture_HWC.shape[1] == 100 and small.headers["etag"] != answer.headers["etag"]
+    assert client.get("/avatar?width=4000").content == answer.content, "never larger than it is"
 
 
 def test_a_picture_loads_no_avatar(toy_avatars: Path, toy_services: Services, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from services.http import openapi, schemas
 from services.http.dependencies import Animations, Catalogue, KnownSettings
 from services.http.streams import pumped
 from services.streaming.idle import identity
+from services.streaming.jpeg import narrowed
 from services.streaming.ndjson import MEDIA_TYPE, idle_frame, idle_header, line
 
 router = APIRouter(tags=["avatars"])
@@ -37,18 +38,24 @@ def avatars(catalogue: Catalogue, settings: KnownSettings) -> schemas.AvatarList
 @router.get("/generate-from-audio", include_in_schema=False)  # SyncTalk_2D's page shows it until there is a sound
 @router.get("/avatar", responses=openapi.POSTER, response_class=Response)
 def avatar(
-    request: Request, animations: Animations, catalogue: Catalogue, settings: KnownSettings, avatar: Avatar = None
+    request: Request,
+    animations: Animations,
+    catalogue: Catalogue,
+    settings: KnownSettings,
+    avatar: Avatar = None,
+    width: Annotated[int | None, Query(ge=16, le=4096, description="px at most; as large as it is by default")] = None,
 ) -> Response:
     """A still picture; the avatar is not loaded for it."""
     name = settings.models.default_avatar if avatar is None else avatar
     manifest = catalogue.manifest(name)
     animations.check_may_show(name, manifest.may_serve_publicly)
-    headers = _headers(manifest.files[POSTER_FILE][:32])
+    headers = _headers(manifest.files[POSTER_FILE][:32] + (f"-{width}" if width else ""))
     if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
-    return Response(
-        (settings.models.avatars_dir / name / POSTER_FILE).read_bytes(), headers=headers, media_type="image/jpeg"
-    )
+    jpeg = (settings.models.avatars_dir / name / POSTER_FILE).read_bytes()
+    if width:
+        jpeg = narrowed(jpeg, width, settings.server.jpeg_quality)
+    return Response(jpeg, headers=headers, media_type="image/jpeg")
 
 
 @router.get("/avatar/frames", responses=openapi.IDLE, response_class=Response)

@@ -21,3 +21,14 @@ def encode_jpeg(frame_rgb_HWC: NDArray[np.uint8], quality: int) -> bytes:
     coded, buffer = cv2.imencode(".jpg", frame_bgr_HWC, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert coded
     return buffer.tobytes()
+
+
+def narrowed(jpeg: bytes, width_px: int, quality: int) -> bytes:
+    """A JPEG no wider than that; as it is if it is no picture or narrow enough."""
+    picture_bgr_HWC = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if picture_bgr_HWC is None or picture_bgr_HWC.shape[1] <= width_px:
+        return jpeg
+    height, width = picture_bgr_HWC.shape[:2]
+    size = (width_px, max(1, round(height * width_px / width)))
+    small_bgr_HWC = cv2.resize(picture_bgr_HWC, size, interpolation=cv2.INTER_AREA)
+    return encode_jpeg(cv2.cvtColor(small_bgr_HWC, cv2.COLOR_BGR2RGB), quality)
