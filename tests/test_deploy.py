@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,9 +49,14 @@ def test_every_setting_that_is_named_exists(file: str) -> None:
         assert name in sections[section].model_fields, (section, name)
 
 
+def copied_into_the_image() -> list[Path]:
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+    return [Path(word) for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M) for word in line.split()]
+
+
 def test_the_image_holds_what_serving_needs_and_no_root() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
-    copied = [Path(word) for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.M) for word in line.split()]
+    copied = copied_into_the_image()
     assert {path.parts[0] for path in copied} >= {"api.py", "config.py", "recipe", "services", "static", "avatars"}
     assert all((REPOSITORY / path).exists() for path in copied)
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
@@ -57,6 +64,48 @@ def test_the_image_holds_what_serving_needs_and_no_root() -> None:
     assert re.findall(r"^USER (\S+)", text, re.M) == ["10001:10001"]
     assert set(re.findall(r"^FROM (\S+)", text, re.M)) == {"python:3.12-slim"}
     assert "train" not in text and "--frozen" in text
+
+
+# As in the image: the files that are copied there, without the packages that only training has.
+START = """
+import runpy, sys
+repository, *absent = sys.argv[1:]
+sys.path = ["."] + [place for place in sys.path if place != repository]
+sys.modules.update(dict.fromkeys(absent))
+sys.argv = ["api.py", "--host", "127.0.0.1", "--port", "0"]
+runpy.run_path("api.py", run_name="__main__")
+"""
+OF_TRAINING = ("torch", "torchvision", "transformers", "librosa", "onnx", "mediapipe", "scipy", "matplotlib")
+
+
+def test_a_server_of_the_files_in_the_image_gets_ready(tmp_path: Path) -> None:
+    image = tmp_path / "app"
+    for path in copied_into_the_image():
+        if (REPOSITORY / path).is_dir():
+            shutil.copytree(REPOSITORY / path, image / path, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            image.mkdir(exist_ok=True)
+            shutil.copy(REPOSITORY / path, image / path)
+    environment = {
+        **os.environ,
+        "AVATAR328_MODELS__CACHE_DIR": str(tmp_path / "cache"),
+        "AVATAR328_TTS__CACHE_DIR": str(tmp_path / "speech"),
+        "AVATAR328_SERVER__CACHE_DIR": str(tmp_path / "animations"),
+    }
+    command = [sys.executable, "-c", START, str(REPOSITORY), *OF_TRAINING]
+    server = subprocess.Popen(command, cwd=image, env=environment, stderr=subprocess.PIPE, text=True)
+    said: list[str] = []
+    try:
+        assert server.stderr is not None
+        for line in server.stderr:
+            said.append(line)
+            if "ready: demo speaks" in line or "Traceback" in line:
+                break
+    finally:
+        server.terminate()
+        rest = server.communicate(timeout=60)[1]
+    assert "ready: demo speaks" in "".join(said), "".join(said) + rest
+    assert server.returncode == 0
 
 
 def test_the_containers_fit_together() -> None:
