@@ -88,6 +88,7 @@ class AnimationService:
         self._recorder = recorder
         self._metrics = metrics
         self.slots = slots
+        metrics.places.set_function(lambda: slots.count)
         self._idle_slots = idle_slots
         self._studio = studio
         self.preloaded = preloaded

@@ -218,6 +218,9 @@ def test_metrics_count_what_happened(toy_avatars: Path, toy_services: Services, 
     assert float(numbers["avatar328_frames_total"]) == 12
     assert float(numbers["avatar328_utterances_total"]) == 1
     assert float(numbers["avatar328_sessions_active"]) == 0
+    assert float(numbers["avatar328_sessions_limit"]) == 4
+    assert float(numbers["avatar328_late_seconds_count"]) == 1
+    assert float(numbers["process_resident_memory_bytes"]) > 1e7
     assert float(numbers["avatar328_first_frame_delay_seconds_count"]) == 1
     assert 0 < float(numbers["avatar328_real_time_factor_sum"]) < 50
     assert float(numbers['avatar328_errors_total{type="/problems/text-rejected"}']) == 1

@@ -232,7 +232,11 @@ def test_cancel_is_answered_at_once_and_nothing_of_the_old_comes_after(server: s
             }  # fmt: skip
             assert {frame.epoch for frame in frames_of(events)} - {6} == {7}
 
+    count = "avatar328_cancel_seconds_count", "avatar328_late_seconds_count"  # of the whole module's server
+    before = [app.state.metrics.registry.get_sample_value(name) for name in count]
     run(talk())
+    after = [app.state.metrics.registry.get_sample_value(name) for name in count]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [3, 1]
 
 
 def test_the_server_stays_two_seconds_ahead_and_drops_who_shows_nothing(server: str, app: FastAPI) -> None:

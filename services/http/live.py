@@ -277,11 +277,12 @@ class _Connection:
         elif isinstance(wish, asked.End):
             session.end()
         elif isinstance(wish, asked.Cancel):
-            if line.conversation is not None:
-                await line.conversation.cancel()
-            finished = session.clear(wish.samples)
-            stopped = {"epoch": finished.epoch, "samples": finished.samples, "interrupted": finished.interrupted}
-            await self._send([text("cancelled", valid_from=session.epoch, **stopped)])
+            with self._websocket.app.state.metrics.cancel_s.time():
+                if line.conversation is not None:
+                    await line.conversation.cancel()
+                finished = session.clear(wish.samples)
+                stopped = {"epoch": finished.epoch, "samples": finished.samples, "interrupted": finished.interrupted}
+                await self._send([text("cancelled", valid_from=session.epoch, **stopped)])
         elif isinstance(wish, asked.Idle):
             session.stands_at(TemplateStep(wish.frame, wish.direction), wish.lead)
         return isinstance(wish, asked.Bye)

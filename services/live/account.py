@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recipe.recipe_328 import FPS
 from services.live.events import Began, Event, Failed, Finished, LiveFrame
-from services.streaming.metrics import ServiceMetrics
+from services.streaming.metrics import Lateness, ServiceMetrics
 from services.streaming.provenance import SessionProvenance
 
 
@@ -21,6 +21,7 @@ class Account:
     record: SessionProvenance | None = None
     _unspent: int = 0  # frames
     _asked_at: float | None = None  # until the first frame of an utterance
+    _lateness: Lateness = field(default_factory=Lateness)
 
     def count(self, event: Event, sent: Sequence[bytes | str]) -> None:
         """An event goes out as these messages."""
@@ -36,7 +37,7 @@ class Account:
         if isinstance(event, LiveFrame):
             self._frame(event)
         elif isinstance(event, Began):
-            self._asked_at = event.asked_at
+            self._asked_at, self._lateness = event.asked_at, Lateness()
         elif isinstance(event, Finished):
             (self.metrics.cancelled if event.interrupted else self.metrics.utterances).inc()
         elif isinstance(event, Failed):
@@ -46,6 +47,10 @@ class Account:
         self.metrics.frames.inc()
         self.metrics.held.inc(frame.held)
         self._unspent += not frame.idle
+        if not frame.idle:
+            self._lateness.frame()
+            if frame.last:
+                self.metrics.late_s.observe(self._lateness.most_s)
         if self.spend is not None and self._unspent and (self._unspent == FPS or frame.last):
             self.spend(self._unspent / FPS)
             self._unspent = 0
