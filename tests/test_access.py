@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,3 +159,31 @@ def test_a_line_that_is_no_key_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "keys.txt").write_text(f"# keys\n\n{line}\n")
     with pytest.raises(KeysError, match=r"keys\.txt, line 3: "):
         read_keys(tmp_path / "keys.txt")
+
+
+def test_a_clock_that_is_put_back_locks_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    quotas = Quotas(2, 10)
+    for _ in range(2):
+        quotas.ask("a")
+    with pytest.raises(QuotaError):
+        quotas.ask("a")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 86_400)
+    quotas.ask("a")  # not after a day
+    quotas.ask("a")
+    with pytest.raises(QuotaError):
+        quotas.ask("a")
+
+
+def test_speech_does_not_mind_a_clock_that_is_put(
+    toy_avatars: Path, toy_services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(app_for(settings_for(toy_avatars, tmp_path), toy_services)) as client:
+        plain = client.get("/generate?text=one+two+three")
+        now, jumps = time.time, itertools.cycle((0, 86_400, -86_400))
+        monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
+        told, expected = (
+            [line for line in lines_of(answer.content) if line["type"] != "header"]
+            for answer in (client.get("/generate?text=one+two+three"), plain)
+        )
+        assert told == expected and told[-1]["type"] == "end"
