@@ -120,6 +120,10 @@ startShape();
 startVoices();
 startCode();
 startCreation();
+element("behind-open").addEventListener("click", async () => {
+  const { openBackground } = await import("./background.js");
+  if (page.avatar) openBackground();
+});
 element("talk-open").addEventListener("click", async () => {
   player.unlock();
   (await import("./talk.js")).openTalk();

@@ -189,6 +189,17 @@ function startRemoval() {
   });
 }
 
+export const isMaking = () => making !== "";
+
+/** Show how far a job is that was just begun. */
+export function watchJob(name) {
+  keep(name);
+  tell("");
+  showForm(false);
+  element("create").showModal();
+  look();
+}
+
 export function startCreation() {
   try {
     making = localStorage.getItem(KEY) ?? "";

@@ -258,10 +258,12 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         image: UploadFile | None = None,
         video: UploadFile | None = None,
         preset: str | None = Form(None),
+        of: str = Form(""),
+        background: str = Form(""),
     ) -> Any:
         if name == "taken":
             return problem(409, "The name is taken", "choose another name")
-        kind = "image" if image else "video" if video else "resumed"
+        kind = "image" if image else "video" if video else f"{of} before {background}" if of else "resumed"
         told.requests.append(
             {"create": name, "consent": consent, "kind": kind} | ({"preset": preset} if preset else {})
         )

@@ -80,6 +80,11 @@ def ask(client: TestClient, name: str, video: bytes | None = None, **fields: str
     return client.post("/avatars", data={"name": name, "consent": EVE} | fields, files=files)
 
 
+def as_form(**fields: str) -> dict[str, tuple[None, str]]:
+    """Multipart without a file."""
+    return {name: (None, value) for name, value in fields.items()}
+
+
 def state(client: TestClient, name: str) -> str:
     return client.get(f"/avatars/{name}/job").json()["state"]
 
@@ -216,10 +221,30 @@ def test_what_ran_when_a_server_was_killed_is_interrupted(place: Place, toy_serv
         ({"consent": "Eve, yesterday, all"}, 422, "consent-not-readable"),
         ({"synthetic": "true"}, 422, "consent-not-readable"),
         ({"preset": "endless"}, 422, "invalid-request"),
+        ({"of": "toy", "background": "blur"}, 422, "invalid-request"),  # and a photo as well
     ],
 )
 def test_bad_requests(client: TestClient, place: Place, fields: dict[str, str], status: int, kind: str) -> None:
     answer = ask(client, fields.pop("name", "eve"), None, **fields)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{kind}"), answer.text
+    assert place.order == [] and list((place.folder / "jobs").glob("[!.]*")) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "kind"),
+    [
+        ({"of": "toy"}, 422, "invalid-request"),
+        ({"background": "blur"}, 422, "invalid-request"),
+        ({"of": "toy", "background": "forest"}, 422, "invalid-request"),
+        ({"of": "nobody", "background": "blur"}, 404, "avatar-not-found"),
+        ({"of": "../evil", "background": "blur"}, 422, "name-not-allowed"),
+        ({"of": "toy", "background": "#112233"}, 409, "job-state"),  # a network draws it
+    ],
+)
+def test_copies_that_cannot_be(
+    client: TestClient, place: Place, fields: dict[str, str], status: int, kind: str
+) -> None:
+    answer = client.post("/avatars", files=as_form(name="copy", **fields))
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{kind}"), answer.text
     assert place.order == [] and list((place.folder / "jobs").glob("[!.]*")) == []
 
@@ -341,5 +366,13 @@ def test_a_photo_of_the_presenter_becomes_an_avatar_and_speaks(
         assert (listed["status"], listed["kind"], listed["synthetic"]) == ("ok", "photo", True)
         said = lines_of(client.post("/generate", json={"text": "Hello there.", "avatar": "eve"}).content)
         assert said[0]["avatar"] == "eve" and said[-1]["type"] == "end" and said[-1]["frames"] == 12
+        copied = client.post("/avatars", files=as_form(name="eve-2", of="eve", background="#204060"))
+        assert (copied.status_code, copied.json()["kind"]) == (202, "copy"), copied.text
+        wait_for(lambda: state(client, "eve-2") not in ("queued", "running"), 60)
+        told = client.get("/avatars/eve-2/job").json()
+        assert told["state"] == "done", told
+        first, second = (client.get(f"/avatar?avatar={name}").content for name in ("eve", "eve-2"))
+        assert first != second
+        assert client.post("/generate", json={"text": "Hello.", "avatar": "eve-2"}).status_code == 200
         assert client.delete("/avatars/eve?confirm=eve").status_code == 204
         assert client.post("/generate", json={"text": "Hello.", "avatar": "eve"}).status_code == 404

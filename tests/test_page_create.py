@@ -79,3 +79,44 @@ def test_a_photo_becomes_the_chosen_avatar_and_is_deleted_by_its_name(browser: B
         assert told.requests[-1] == {"remove": "eve-two", "confirm": "eve-two"}
         assert page.evaluate("document.documentElement.scrollWidth") == width
         context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_copy_before_another_background_is_made_and_chosen(browser: Browser, width: int) -> None:
+    app, told = create_stand_in()
+    with serve(app) as url:
+        context = browser.new_context(viewport={"width": width, "height": 844})
+        page = open_page(context.new_page(), url)
+        page.click("#behind-open")
+        until(page, "document.getElementById('behind').open")
+        assert page.input_value("#behind-name") == "drawn-2"
+        page.select_option("#behind-kind", "colour")
+        page.fill("#behind-colour", "#204060")
+        page.fill("#behind-name", "taken")
+        page.click("#behind-do")
+        until(page, "document.getElementById('behind-problem').innerText.includes('The name is taken')")
+        page.screenshot(path=ARTIFACTS / f"background-{width}.png")
+        page.fill("#behind-name", "drawn blue")
+        page.click("#behind-do")
+        until(page, "document.getElementById('create-log').innerText === 'It listens.'")
+        assert told.requests[-1] == {"create": "drawn-blue", "consent": "", "kind": "drawn before #204060"}
+        assert not page.is_visible("#behind")
+        page.click("#create-close")
+        page.click("#behind-open")  # one after the other
+        assert page.is_disabled("#behind-do") and "is being made" in page.inner_text("#behind-problem")
+        page.click("#behind-close")
+        told.made["state"] = "done"
+        until(page, f"{CHOSEN} === 'drawn-blue'")
+        context.close()
+
+
+def test_what_a_network_draws_keeps_its_background(browser: Browser) -> None:
+    app, told = create_stand_in()
+    with serve(app) as url:
+        page = open_page(browser.new_page(), url)
+        page.evaluate("import('/static/page.js').then(({ page }) => { page.avatar.kind = 'video'; })")
+        page.click("#behind-open")
+        until(page, "document.getElementById('behind').open")
+        assert page.is_disabled("#behind-do") and "only films and photos" in page.inner_text("#behind-problem")
+        assert not any("create" in asked for asked in told.requests)
+        page.close()

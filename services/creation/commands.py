@@ -11,6 +11,8 @@ from services.creation.jobs import Job, JobStore
 
 _OF_PHOTO: Final = "photo_328.py"
 _OF_RECORDING: Final = "training_328.sh"
+_OF_COPY: Final = "data_prep/background.py"
+_BLUR_PX: Final = 12
 
 
 class Programs:
@@ -30,13 +32,18 @@ class Programs:
 
     def missing(self) -> str:
         """What is not installed; empty: everything is."""
-        absent = [name for name in (_OF_PHOTO, _OF_RECORDING) if not (home() / name).is_file()]
+        absent = [name for name in (_OF_PHOTO, _OF_RECORDING, _OF_COPY) if not (home() / name).is_file()]
         return f"{' and '.join(absent)} of the repository are not installed here" if absent else ""
 
     def __call__(self, job: Job) -> list[str]:
         """The program and its arguments; none of them goes through a shell."""
         folders = [f"{name}={path.absolute()}" for name, path in self._folders.items()]
-        clean = ["env", *(word for name in ("VIDEO", "CONSENT", "SYNTHETIC") for word in ("-u", name)), *folders]
+        unset = [word for name in ("VIDEO", "CONSENT", "SYNTHETIC") for word in ("-u", name)]
+        clean = ["env", f"--chdir={home()}", *unset, *folders]
+        if job.kind == "copy":
+            behind = f"--blur={_BLUR_PX}" if job.background == "blur" else f"--colour={job.background}"
+            program = [sys.executable, "-u", "-m", "data_prep.background", job.of, f"--out={job.name}", behind]
+            return [*clean, *program, f"--avatars_dir={self._folders['AVATAR328_AVATARS_DIR'].absolute()}"]
         if job.kind == "photo":
             origin = ["--synthetic"] if job.synthetic else [f"--consent={job.consent}"]
             program = [sys.executable, "-u", str(home() / _OF_PHOTO)]

@@ -2,7 +2,7 @@
 
 jobs_dir/NAME/job.json    replaced as a whole with every change, so it survives the server
 jobs_dir/NAME/log.txt     what the program said in its last run
-jobs_dir/NAME/upload      the photo; a recording moves on to its dataset
+jobs_dir/NAME/upload      the photo; a recording moves on to its dataset, and a copy of an avatar has none
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from services.errors import JobNotFoundError, NameTakenError
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["photo", "video"]
+Kind = Literal["photo", "video", "copy"]  # a copy of an avatar, before another background
 Preset = Literal["film", "quick", "cpu", "full", "tiny"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 OPEN: Final = ("queued", "running")
@@ -43,6 +43,8 @@ class Job(BaseModel):
     consent: str = ""
     synthetic: bool = False
     preset: Preset = "film"  # of a recording
+    of: str = ""  # what is copied
+    background: str = ""  # of a copy: "blur" or "#rrggbb"
     state: State = "queued"
     queued_at: datetime
     started_at: datetime | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from recipe.avatar_format import MANIFEST_FILE, parse_consent
+from recipe.avatar_format import MANIFEST_FILE, parse_consent, read_manifest
 from recipe.errors import ConsentFormatError
 from recipe.locks import only_writer
 from recipe.media import open_media, picture_stream, sound_stream
@@ -122,6 +122,35 @@ class Creation:
             self._store.remove(wish.name)
             raise
 
+    def copy(self, name: str, of: str, background: str) -> Job:
+        """Queue a copy of an avatar before another background.
+
+        Args:
+            name: of the copy.
+            of: the avatar; consent and licence are copied with it.
+            background: "blur" or a colour as "#rrggbb".
+        Raises:
+            BadNameError, NameTakenError: it cannot be called that.
+            AvatarNotFoundError: there is no such avatar.
+            JobStateError: its picture is drawn by a network that knows its own background only.
+            BusyError, CreationOffError: see `Workshop.submit`.
+        """
+        self.check_on()
+        check_name(name)
+        if not self.speaks(of):
+            raise AvatarNotFoundError(f"there is no avatar {of!r}")
+        if read_manifest(self._folders.avatars / of).kind == "video":
+            raise JobStateError(f"a network draws {of!r} with its own background; only films and photos take another")
+        self.workshop.start()
+        self.workshop.check_room("copy")
+        self._make_way(name)
+        self._store.reserve(name)
+        try:
+            return self.workshop.submit(Job(name=name, kind="copy", of=of, background=background, queued_at=now()))
+        except BaseException:
+            self._store.remove(name)
+            raise
+
     def resume(self, name: str) -> Job:
         """Queue a job again that did not come to its end, as it was asked for at first.
 
@@ -182,11 +211,11 @@ class Creation:
             return None
 
     def _make_way(self, name: str) -> None:
-        """For a new avatar: a photo of which nothing came may be replaced, nothing else."""
+        """For a new avatar: a photo or copy of which nothing came may be replaced, nothing else."""
         job = self._job(name)
         if any((folder / name).exists() for folder in (self._folders.avatars, self._folders.datasets)):
             raise NameTakenError(f"there is an avatar or a recording {name!r} already; choose another name")
-        if job is not None and job.kind == "photo" and job.state not in OPEN:
+        if job is not None and job.kind != "video" and job.state not in OPEN:
             self._store.remove(name)
 
     def _to_dataset(self, name: str, upload: Path) -> None:

@@ -23,6 +23,7 @@ router = APIRouter(tags=["avatars"])
 
 # The page is self-contained: pictures and styles lie inside it, and nothing else of it may work.
 _REPORT_CSP: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+_ONLY_STAGE: Final = {"photo": "look at the photo", "copy": "put something else behind the person"}
 Name = Annotated[str, InPath(description="of the avatar", max_length=200)]
 
 
@@ -68,8 +69,13 @@ def create(
     consent: Annotated[schemas.Consent, Form()] = "",
     synthetic: Annotated[bool, Form(description="nobody real is shown")] = False,
     preset: Annotated[Preset, Form(description="of a recording: how long is trained")] = "film",
+    of: Annotated[str, Form(max_length=200, description="an avatar that is copied, instead of a file")] = "",
+    background: Annotated[
+        str, Form(pattern=r"^(blur|#[0-9a-f]{6})?$", description="of a copy: blur, or a colour as #rrggbb")
+    ] = "",
 ) -> JobInfo:
-    """Begin a job that makes an avatar of a photo or a recording; without either, resume the one of that name."""
+    """Begin a job that makes an avatar of a photo or a recording, or copies one before another background; without
+    any of them, resume the one of that name."""
     sent: list[tuple[Kind, UploadFile]] = []
     if image is not None:
         sent.append(("photo", image))
@@ -78,6 +84,11 @@ def create(
     if len(sent) > 1:
         message = "send one of image and video, or neither to resume"
         raise RequestValidationError([{"type": "value_error", "loc": ("body", "image"), "msg": message}])
+    if bool(of) != bool(background) or (of and sent):
+        message = "a copy needs the fields of and background, and no file"
+        raise RequestValidationError([{"type": "value_error", "loc": ("body", "background"), "msg": message}])
+    if of:
+        return _told(creation, creation.copy(name, of, background))
     if not sent:
         return _told(creation, creation.resume(name))
     kind, upload = sent[0]
@@ -141,7 +152,7 @@ def _told(creation: Creation, job: Job) -> JobInfo:
         preset=job.preset if job.kind == "video" else None,
         state=job.state,
         position=creation.workshop.position(job) if job.state == "queued" else None,
-        stage=told.stage or ("look at the photo" if job.kind == "photo" else ""),
+        stage=told.stage or _ONLY_STAGE.get(job.kind, ""),
         stage_number=told.number,
         stages=told.stages,
         progress=1.0 if done else round(told.progress, 3),
