@@ -31,4 +31,4 @@ def narrowed(jpeg: bytes, width_px: int, quality: int) -> bytes:
     height, width = picture_bgr_HWC.shape[:2]
     size = (width_px, max(1, round(height * width_px / width)))
     small_bgr_HWC = cv2.resize(picture_bgr_HWC, size, interpolation=cv2.INTER_AREA)
-    return encode_jpeg(cv2.cvtColor(small_bgr_HWC, cv2.COLOR_BGR2RGB), quality)
+    return encode_jpeg(np.asarray(cv2.cvtColor(small_bgr_HWC, cv2.COLOR_BGR2RGB), np.uint8), quality)
