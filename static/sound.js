@@ -53,7 +53,7 @@ export class SpeechSound {
     this._scheduledSamples = 0;
     this._t0 = null; // context time of the first sample
     this._nodes = new Set();
-    this._latency_s = 0;
+    this.latency_s = 0; // from the context to the ear; only `pump` renews it: to look at the clock does not move it
     this._pushedSamples = 0;
     this._stopped = false;
   }
@@ -119,11 +119,6 @@ export class SpeechSound {
     return this._t0 + this._scheduledSamples / this.context.sampleRate - this.context.currentTime;
   }
 
-  /** From the context to the ear. Only `pump` renews it: to look at the clock does not move it. */
-  get latency_s() {
-    return this._latency_s;
-  }
-
   /** Which second of the utterance is heard now; negative before its first. */
   get position_s() {
     return this.started ? this.context.currentTime - this.latency_s - this._t0 : -Infinity;
@@ -131,8 +126,8 @@ export class SpeechSound {
 
   _listen() {
     const reported = this.context.outputLatency || this.context.baseLatency || 0;
-    if (this._latency_s === 0) this._latency_s = reported;
-    else if (this.context.state === "running") this._latency_s += 0.05 * (reported - this._latency_s); // the report jitters
+    if (this.latency_s === 0) this.latency_s = reported;
+    else if (this.context.state === "running") this.latency_s += 0.05 * (reported - this.latency_s); // the report jitters
   }
 
   /** Silence at once, without a click. */

@@ -242,6 +242,7 @@ def test_pictures_that_come_late_under_the_speech_are_shown_again(page: Page) ->
         route.continue_()
     page.unroute_all()
     until(page, "player._turns[0] && player._turns[0].heard - player._turns[0].shown < 5", 4)
+    assert page.evaluate("log.problems") == []
 
 
 def test_a_busy_server_says_so(page: Page, app: FastAPI) -> None:

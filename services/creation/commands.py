@@ -39,11 +39,12 @@ class Programs:
         """The program and its arguments; none of them goes through a shell."""
         folders = [f"{name}={path.absolute()}" for name, path in self._folders.items()]
         unset = [word for name in ("VIDEO", "CONSENT", "SYNTHETIC") for word in ("-u", name)]
-        clean = ["env", f"--chdir={home()}", *unset, *folders]
+        clean = ["env", *unset, *folders]
         if job.kind == "copy":
             behind = f"--blur={_BLUR_PX}" if job.background == "blur" else f"--colour={job.background}"
-            program = [sys.executable, "-u", "-m", "data_prep.background", job.of, f"--out={job.name}", behind]
-            return [*clean, *program, f"--avatars_dir={self._folders['AVATAR328_AVATARS_DIR'].absolute()}"]
+            there = ["env", f"--chdir={home()}", sys.executable, "-u"]
+            where = f"--avatars_dir={self._folders['AVATAR328_AVATARS_DIR'].absolute()}"
+            return [*clean, *there, "-m", "data_prep.background", job.of, f"--out={job.name}", behind, where]
         if job.kind == "photo":
             origin = ["--synthetic"] if job.synthetic else [f"--consent={job.consent}"]
             program = [sys.executable, "-u", str(home() / _OF_PHOTO)]
