@@ -178,10 +178,17 @@ def test_what_was_said_can_be_downloaded(page: Page, site: tuple[str, Told]) -> 
     say(page, "seconds=0.6 & more")
     said(page)
     asked = len(site[1].requests)
+    page.evaluate(
+        """() => {
+          window.told = [];
+          const button = document.getElementById("download");
+          const note = () => window.told.push([button.getAttribute("aria-busy"), button.innerText]);
+          new MutationObserver(note).observe(button, { attributes: true });
+        }"""
+    )
     with page.expect_download() as download:
         page.click("#download")
-        assert page.get_attribute("#download", "aria-busy") == "true"
-        assert page.inner_text("#download") == "Making MP4…"
+    assert page.evaluate("told[0]") == ["true", "Making MP4…"]
     assert download.value.suggested_filename == "drawn-seconds-0-6-more.mp4"
     (request,) = site[1].requests[asked:]
     sent = request["mp4"]

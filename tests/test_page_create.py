@@ -103,6 +103,7 @@ def test_a_copy_before_another_background_is_made_and_chosen(browser: Browser, w
         assert not page.is_visible("#behind")
         page.click("#create-close")
         page.click("#behind-open")  # one after the other
+        until(page, "document.getElementById('behind').open")
         assert page.is_disabled("#behind-do") and "is being made" in page.inner_text("#behind-problem")
         page.click("#behind-close")
         told.made["state"] = "done"
