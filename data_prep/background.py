@@ -53,7 +53,15 @@ def with_background(avatars_dir: Path, name: str, new_name: str, background: Bac
         BrokenAvatarError: a file of the avatar is damaged.
         RevokedError: the person wants no avatar of this recording any more.
     """
-    from recipe.avatar_format import FRAMES_FILE, PHOTO_FILE, POSTER_FILE, check_files, read_manifest, seal_avatar
+    from recipe.avatar_format import (
+        FRAMES_FILE,
+        MATTES_FILE,
+        PHOTO_FILE,
+        POSTER_FILE,
+        check_files,
+        read_manifest,
+        seal_avatar,
+    )
     from recipe.files import built_aside
     from recipe.names import check_name
     from recipe.tombstones import check_not_revoked
@@ -73,7 +81,7 @@ def with_background(avatars_dir: Path, name: str, new_name: str, background: Bac
         )
     with built_aside(final) as folder:
         for filename in manifest.files:
-            if filename not in (FRAMES_FILE, PHOTO_FILE, POSTER_FILE):
+            if filename not in (FRAMES_FILE, MATTES_FILE, PHOTO_FILE, POSTER_FILE):
                 shutil.copyfile(source / filename, folder / filename)
         if manifest.kind == "film":
             _write_film(source, folder, manifest, background)
@@ -90,19 +98,27 @@ def _told(background: Background) -> str:
 
 
 def _write_film(source: Path, folder: Path, manifest: AvatarManifest, background: Background) -> None:
+    from contextlib import ExitStack
+
     import cv2
     import numpy as np
 
     from data_prep.matte import cut_out
     from data_prep.video import FrameWriter, iter_rgb
-    from recipe.avatar_format import FRAMES_FILE, POSTER_FILE
+    from recipe.avatar_format import FRAMES_FILE, MATTES_FILE, POSTER_FILE
     from recipe.progress import progress
 
     centres_T2 = _centres(source, manifest.frames)
     pictures = progress(cut_out(iter_rgb(source / FRAMES_FILE), centres_T2), total=manifest.frames, unit="frame")
-    with FrameWriter(folder / FRAMES_FILE, manifest.width, manifest.height) as writer:
+    with ExitStack() as files:
+        frames = files.enter_context(FrameWriter(folder / FRAMES_FILE, manifest.width, manifest.height))
+        mattes = None
+        if isinstance(background, str):  # from one colour the person can be told again, and drawn on anything
+            mattes = files.enter_context(FrameWriter(folder / MATTES_FILE, manifest.width, manifest.height))
         for rgb_HWC, alpha_HW in pictures:
-            writer.write(composed(rgb_HWC, alpha_HW, background))
+            frames.write(composed(rgb_HWC, alpha_HW, background))
+            if mattes:
+                mattes.write(np.repeat(np.asarray(255 * alpha_HW + 0.5, np.uint8)[..., None], 3, axis=2))
     poster_bgr_HWC = cv2.imread(str(source / POSTER_FILE))
     assert poster_bgr_HWC is not None, "its hash was right"
     poster_HWC = np.asarray(cv2.cvtColor(poster_bgr_HWC, cv2.COLOR_BGR2RGB), np.uint8)

@@ -32,6 +32,7 @@ SCHEMA: Final = "avatar328/avatar"
 VERSION: Final = 3
 MANIFEST_FILE: Final = "avatar.json"
 FRAMES_FILE: Final = "frames.mp4"
+MATTES_FILE: Final = "mattes.mp4"  # opacity of the person in every frame, as grey; only before one colour
 TRACK_FILE: Final = "track.npz"
 POSTER_FILE: Final = "poster.jpg"
 UNET_ENCODER_FILE: Final = "unet_encoder.onnx"
@@ -69,7 +70,7 @@ PATCH: Final = "patch_BHWC"
 # the product ships ears that fit every face: from then on each photo avatar carries them.
 OPTIONAL_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "video": (INT8_FILE,),
-    "film": (),
+    "film": (MATTES_FILE,),
     "photo": (AUDIO_ENCODER_FILE,),
 }
 _REPACK = "copy the avatar again from where it was made, or package it again"

@@ -13,12 +13,13 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 from typing import BinaryIO
 
+from recipe.avatar_format import MATTES_FILE
 from recipe.recipe_328 import FPS
 from services.avatars.photo_studio import AVATAR_NAME, PhotoStudio, PhotoWish
 from services.avatars.preloaded import Preloaded, PreloadedPhotos
 from services.avatars.template import turning_frames
 from services.credentials.signing import Credentials
-from services.errors import ConsentMissingError, StoppingError, TemplateRangeError
+from services.errors import ConsentMissingError, NotCutOutError, StoppingError, TemplateRangeError
 from services.frame_generation_service import FrameGenerationService
 from services.speech.feed import SpeechFeed
 from services.streaming.debug_recorder import DebugRecorder
@@ -349,15 +350,19 @@ class AnimationService:
         model: AvatarModel,
         encode: Callable[[Generator[tuple[int, bytes], None, None]], Generator[bytes, None, None]],
         indices: range,
+        transparent: bool = False,
     ) -> Pump[bytes]:
-        """Idle frames (template index, JPEG), drawn in a thread.
+        """Idle frames (template index, picture; see `IdleFrames.coded`), drawn in a thread.
 
         Raises:
+            NotCutOutError: they are to be transparent, and what is behind the person is not known.
             BusyError: too many are being drawn for others.
         """
+        if transparent and MATTES_FILE not in model.avatar.manifest.files:
+            raise NotCutOutError(model.avatar.manifest)
         self._idle_slots.take()
         try:
-            pieces = encode(self._idle.jpegs(model, indices))
+            pieces = encode(self._idle.coded(model, indices, transparent))
             return Pump(pieces, self._queue_frames, "idle", self._stall_s, on_end=self._idle_slots.give_back)
         except BaseException:  # no thread can be started
             self._idle_slots.give_back()

@@ -3,6 +3,7 @@
     ServiceError                (a recipe.errors.UserError)
     +- AvatarNotFoundError      no folder of that name
     +- WrongKindError           a photo avatar where only a trained one will do
+    +- NotCutOutError           an avatar of whose person no outline is known
     +- TemplateRangeError       a start frame outside the avatar's template
     +- ModelRuntimeError        a network could not be loaded or run on this machine
     +- VideoWriteError          the result could not be written
@@ -38,8 +39,12 @@ Everything else is a fault of the program and is not caught.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from recipe.errors import UserError
+
+if TYPE_CHECKING:
+    from recipe.avatar_format import AvatarManifest
 
 
 class ServiceError(UserError):
@@ -52,6 +57,18 @@ class AvatarNotFoundError(ServiceError):
 
 class WrongKindError(ServiceError):
     """The avatar is of another kind than what it was asked for can use."""
+
+
+class NotCutOutError(ServiceError):
+    """The person of an avatar is not told from the background."""
+
+    def __init__(self, manifest: AvatarManifest) -> None:
+        """Say what would help."""
+        command = f'python -m data_prep.background {manifest.name} --out NEW --colour "#808080"'
+        remedy = f"only those of kind film can be, it is of kind {manifest.kind}"
+        if manifest.kind == "film":
+            remedy = f"copy it before one colour first: {command}"
+        super().__init__(f"avatar {manifest.name} cannot be shown without its background; {remedy}")
 
 
 class TemplateRangeError(ServiceError, ValueError):

@@ -104,6 +104,13 @@ class AvatarModel(Protocol):
     ) -> Iterator[Patch]:
         """Of what `draw` gives, the rectangle that the sound changes, without the work for the rest of the picture."""
 
+    def cut_out(self, index: int, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A picture of template frame `index` without what is behind the person: (H, W, 4), straight opacity.
+
+        Raises:
+            NotCutOutError: this avatar's person is not told from the background.
+        """
+
 
 class ModelProvider(Protocol):
     """Where loaded avatars come from."""

@@ -1,4 +1,4 @@
-// The avatar in a frame of another page: /embed?avatar=&voice=&text=&aspect=. A click, and it says the text.
+// The avatar in a frame of another page: /embed?avatar=&voice=&text=&aspect=&transparent=. A click, and it says the text.
 
 import { asProblem, request } from "./api.js";
 import { showPart } from "./aspect.js";
@@ -12,10 +12,13 @@ import { waitOf } from "./words.js";
 const GREETING = "Hello.";
 const element = (id) => document.getElementById(id);
 const asked = Object.fromEntries(new URLSearchParams(location.search));
-const player = new Player(element("canvas"));
+const cutOut = asked.transparent === "1" || asked.transparent === "true";
+const { TransparentPlayer } = cutOut ? await import("./embed_transparent.js") : {};
+const player = cutOut ? new TransparentPlayer(element("canvas")) : new Player(element("canvas"));
 let take = null;
 
 translate(document);
+document.body.classList.toggle("transparent", cutOut);
 player.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 player.addEventListener("visible", () => (element("canvas").hidden = false));
 player.addEventListener("state", ({ detail }) => {
@@ -24,6 +27,7 @@ player.addEventListener("state", ({ detail }) => {
   element("play-icon").className = `icon icon-${idle ? (take ? "again" : "play") : "stop"}`;
   element("play-text").textContent = idle ? (take ? t("Again") : t("Play")) : t("Stop");
 });
+player.addEventListener("caption", ({ detail }) => tell(detail));
 player.addEventListener("wait", ({ detail }) => {
   if (Number.isFinite(detail)) tell(t("Ready in {wait}", { wait: waitOf(detail) }));
 });
@@ -45,8 +49,13 @@ function tell(text) {
 }
 
 async function say() {
-  player.unlock();
   const { avatar, voice } = asked;
+  if (cutOut) {
+    element("play").disabled = true; // while it connects
+    await player.say(asked.text || GREETING, voice).finally(() => (element("play").disabled = false));
+    return;
+  }
+  player.unlock();
   const wanted = { text: asked.text || GREETING, ...(avatar ? { avatar } : {}), ...(voice ? { voice } : {}) };
   const headers = { "Content-Type": "application/json", Accept: "application/x-ndjson" };
   take = new Take({ avatar: avatar ?? "", ...wanted });
@@ -59,7 +68,7 @@ async function say() {
 element("play").addEventListener("click", () => {
   if (player.state !== "idle") player.stop();
   else if (take?.end) player.replay(take);
-  else say();
+  else say().catch((error) => tell(asProblem(error).message));
 });
 
 async function start() {
@@ -70,6 +79,11 @@ async function start() {
     return;
   }
   showPart(element("stage"), shown, asked.aspect);
+  if (cutOut) {
+    await player.open(shown.name);
+    element("canvas").hidden = false;
+    return;
+  }
   player.setIdle(new IdleFrames(shown.name, { onerror: () => {}, onrecovered: () => {} }));
 }
 

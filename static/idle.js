@@ -1,4 +1,4 @@
-// The avatar's closed-mouth frames: fetched in pieces, kept as JPEG, decoded just before they are shown.
+// The avatar's closed-mouth frames: fetched in pieces, kept as they came, decoded just before they are shown.
 
 import { problemOf } from "./api.js";
 import { bytes, records } from "./ndjson.js";
@@ -16,15 +16,17 @@ export class IdleFrames {
   /**
    * @param {string} avatar
    * @param {{onerror: function(Error), onrecovered: function}} hooks
-   * @param {number} [pace_ms] from one piece that lies further away to the next; 0 where speech is drawn over them
+   * @param {{pace_ms?: number, transparent?: boolean}} how the time from one piece that lies further away to the next,
+   *   0 where speech is drawn over them; whether what is behind the person is left out
    */
-  constructor(avatar, hooks, pace_ms = PACE_MS) {
+  constructor(avatar, hooks, { pace_ms = PACE_MS, transparent = false } = {}) {
     this.avatar = avatar;
     this.first = 0; // where the walk begins, as the server's does
     this.header = null; // fps, width, height, frames, low, high
     this._hooks = hooks;
     this._pace_ms = pace_ms;
-    this._jpeg = new Map(); // template index -> bytes; a Blob from its first time on screen on
+    this._transparent = transparent;
+    this._coded = new Map(); // template index -> bytes; a Blob from its first time on screen on
     this._decoded = new Map(); // template index -> {bitmap | null}
     this._anchor = 0;
     this._near = 0;
@@ -45,20 +47,20 @@ export class IdleFrames {
   }
 
   has(index) {
-    return this._jpeg.has(index);
+    return this._coded.has(index);
   }
 
   /** The loaded frame that is closest to another one, or null. */
   nearest(index) {
     let best = null;
-    for (const known of this._jpeg.keys()) {
+    for (const known of this._coded.keys()) {
       if (best === null || Math.abs(known - index) < Math.abs(best - index)) best = known;
     }
     return best;
   }
 
   get loaded() {
-    return this._jpeg.size;
+    return this._coded.size;
   }
 
   /** Stay around this frame from now on: fetch what is missing there, forget what is far away. */
@@ -66,8 +68,8 @@ export class IdleFrames {
     this._anchor = index;
     this._near = index;
     const may = this.has(index); // else what is far away is all there is
-    for (const known of may ? this._jpeg.keys() : []) {
-      if (Math.abs(known - index) > REACH_FRAMES + PIECE_FRAMES) this._jpeg.delete(known);
+    for (const known of may ? this._coded.keys() : []) {
+      if (Math.abs(known - index) > REACH_FRAMES + PIECE_FRAMES) this._coded.delete(known);
     }
     this._wakeUp();
   }
@@ -110,23 +112,23 @@ export class IdleFrames {
       entry.bitmap?.close();
     }
     this._decoded.clear();
-    this._jpeg.clear();
+    this._coded.clear();
   }
 
   _decode(index) {
-    const jpeg = this._jpeg.get(index);
-    if (!jpeg || this._decoded.has(index)) return;
+    const coded = this._coded.get(index);
+    if (!coded || this._decoded.has(index)) return;
     const entry = { bitmap: null, dropped: false };
     this._decoded.set(index, entry);
     // To make a Blob takes longer than to read its bytes: one with a picture, not twenty-five at once with a piece.
-    const blob = jpeg instanceof Blob ? jpeg : new Blob([jpeg], { type: "image/jpeg" });
-    this._jpeg.set(index, blob);
+    const blob = coded instanceof Blob ? coded : new Blob([coded], { type: this.header.media });
+    this._coded.set(index, blob);
     createImageBitmap(blob).then(
       (bitmap) => {
         if (entry.dropped) bitmap.close();
         else entry.bitmap = bitmap;
       },
-      () => this._jpeg.delete(index), // not a picture: treated as missing
+      () => this._coded.delete(index), // not a picture: treated as missing
     );
   }
 
@@ -188,12 +190,13 @@ export class IdleFrames {
 
   _complete(piece) {
     const end = Math.min((piece + 1) * PIECE_FRAMES, this.header.frames);
-    for (let index = piece * PIECE_FRAMES; index < end; index += 1) if (!this._jpeg.has(index)) return false;
+    for (let index = piece * PIECE_FRAMES; index < end; index += 1) if (!this._coded.has(index)) return false;
     return true;
   }
 
   async _fetchPiece(first, signal) {
     const query = new URLSearchParams({ avatar: this.avatar, first, count: PIECE_FRAMES });
+    if (this._transparent) query.set("transparent", true);
     const response = await fetch(`/avatar/frames?${query}`, { signal });
     if (!response.ok) throw await problemOf(response);
     let ended = false;
@@ -201,7 +204,7 @@ export class IdleFrames {
       if (record.type === "header" && this.header === null) {
         this.header = record;
       } else if (record.type === "frame") {
-        this._jpeg.set(record.template_index, bytes(record.image));
+        this._coded.set(record.template_index, bytes(record.image));
       } else if (record.type === "error") {
         throw new Error(record.problem?.detail ?? "the server could not draw the idle frames");
       } else if (record.type === "end") {

@@ -24,14 +24,15 @@ export class LivePlayer extends EventTarget {
    * Events: state, caption, shown, finished, problem, closed.
    * @param {HTMLCanvasElement} canvas
    * @param {LiveSession} session that is not open yet
-   * @param {AudioOutput} audio
+   * @param {{audio?: AudioOutput, transparent?: boolean}} how without what is behind the person, for a film that was
+   *   copied before one colour; the session's tier has to be "patch"
    */
-  constructor(canvas, session, audio = new AudioOutput()) {
+  constructor(canvas, session, { audio = new AudioOutput(), transparent = false } = {}) {
     super();
     this.session = session;
     this.state = "idle"; // waiting, speaking, starved; blocked: the browser wants a click before it lets us be heard
     this.underruns = 0;
-    this._screen = new LiveScreen(canvas);
+    this._screen = new LiveScreen(canvas, transparent);
     this._audio = audio;
     this._turns = []; // utterances that are not over, the one that is said first
     this._closing = []; // frames in which an interrupted mouth closes

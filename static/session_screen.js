@@ -8,11 +8,15 @@ const REANCHOR_FRAMES = 50;
 const REACHED_WITHIN = 25; // frames; what lies farther away in the walk is not walked to
 
 export class LiveScreen {
-  /** @param {HTMLCanvasElement} canvas */
-  constructor(canvas) {
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {boolean} transparent what is behind the person is left out; takes patches
+   */
+  constructor(canvas, transparent) {
     this.at = { index: 0, direction: 1 }; // the template frame that is seen
     this._canvas = canvas;
-    this._context = canvas.getContext("2d", { alpha: false });
+    this._context = canvas.getContext("2d", { alpha: transparent });
+    this._transparent = transparent;
     this._idle = null;
     this._video = new H264Pictures();
     this._anchored = 0;
@@ -20,7 +24,7 @@ export class LiveScreen {
 
   open({ avatar, width, height }, onerror) {
     [this._canvas.width, this._canvas.height] = [width, height];
-    this._idle = new IdleFrames(avatar, { onerror, onrecovered: () => {} }, 0);
+    this._idle = new IdleFrames(avatar, { onerror, onrecovered: () => {} }, { pace_ms: 0, transparent: this._transparent });
   }
 
   close() {
@@ -75,8 +79,11 @@ export class LiveScreen {
     const whole = picture !== null && place === null;
     const below = whole ? null : late ? this._idle.decoded(at.index) : this._idle.picture(at.index, at.direction);
     if ((!whole && below === null) || (picture !== null && !bitmap)) return false;
+    if (this._transparent) this._context.clearRect(0, 0, this._canvas.width, this._canvas.height);
     if (below) this._context.drawImage(below, 0, 0);
+    if (this._transparent) this._context.globalCompositeOperation = "source-atop"; // the outline is the idle picture's
     if (bitmap) this._context.drawImage(bitmap, place?.left ?? 0, place?.top ?? 0);
+    this._context.globalCompositeOperation = "source-over";
     this.at = at;
     if (Math.abs(at.index - this._anchored) >= REANCHOR_FRAMES && this._idle.has(at.index)) {
       this._anchored = at.index;

@@ -306,7 +306,8 @@ def create_stand_in() -> tuple[FastAPI, Told]:
         if told.idle_broken:
             return problem(500, "The avatar is damaged", "Its frames cannot be read.")
         lines = [
-            {"type": "header", "fps": FPS, "width": SIZE, "height": SIZE, "frames": TEMPLATE, "low": LOW, "high": HIGH}
+            {"type": "header", "media": "image/jpeg", "fps": FPS, "width": SIZE, "height": SIZE}
+            | {"frames": TEMPLATE, "low": LOW, "high": HIGH}
         ]
         for i in range(first, min(first + count, TEMPLATE)):
             image = base64.b64encode(draw(0, i, False, 0)).decode()

@@ -46,7 +46,14 @@ def test_idle_frames_are_what_silence_looks_like(client: TestClient, toy_model: 
     messages = lines_of(answer.content)
     low, high = turning_frames(toy_model.avatar.motion_T)
     facts = {"fps": 25, "width": SIZE, "height": SIZE, "frames": FRAMES, "low": low, "high": high}
-    assert messages[0] == {"type": "header", "version": 1, "avatar": NAME, **facts, "ai_generated": True}
+    assert messages[0] == {
+        "type": "header",
+        "version": 1,
+        "avatar": NAME,
+        "media": "image/jpeg",
+        **facts,
+        "ai_generated": True,
+    }
     service = FrameGenerationService()
     silence_S = np.zeros(5 * 640, np.float32)
     drawn = list(service.generate(toy_model, [silence_S], start_frame=10))

@@ -123,6 +123,9 @@ class _Told:
     ) -> Iterator[Patch]:
         return self._model.draw_patches(indices, embedding_BD, held)
 
+    def cut_out(self, index: int, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._model.cut_out(index, picture_HWC)
+
 
 def lip_rows(avatars_dir: Path, avatars: Sequence[str], voices: Sequence[str]) -> Iterator[Sequence[Cell]]:
     """Told units against the lips that are found in the drawn frames."""

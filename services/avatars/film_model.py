@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.articulation.mouth_units import lips_close
-from recipe.avatar_format import AUDIO_ENCODER_FILE, EMBEDDING, FRAMES_FILE, GATE, PCM
+from recipe.avatar_format import AUDIO_ENCODER_FILE, EMBEDDING, FRAMES_FILE, GATE, MATTES_FILE, PCM
 from recipe.crop import INNER, crop_face
 from recipe.film.draw import Canvas, FilmFace
 from recipe.film.shape import ARTICULATION, inverse, joined
 from recipe.paste import PastePlan, lay_over, plan_paste
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, INNER_OFFSET_PX, PATCH_TOP_PX
 from services.avatars.avatar import FilmAvatar
+from services.avatars.mattes import Mattes
 from services.avatars.networks import check_specs, in_pieces
 from services.avatars.regions import pasted_region
 from services.avatars.side_by_side import SideBySide
 from services.avatars.template import TemplateVideo
+from services.errors import NotCutOutError
 from services.mouth_rate import shown_rows
 from services.runtimes.runtime import Runtime
 from services.types import Patch, Place, ToldLips
@@ -51,6 +53,9 @@ class LoadedFilm:
         self.template = TemplateVideo(
             avatar.folder / FRAMES_FILE, manifest.frames, manifest.width, manifest.height, template_bytes
         )
+        self._mattes = None
+        if MATTES_FILE in manifest.files:
+            self._mattes = Mattes(avatar.folder / MATTES_FILE, manifest)
         self._ears = runtime.load(path)
         sound = {PCM: (np.float32, (None, AUDIO_WINDOW_SAMPLES)), GATE: (np.float32, (None,))}
         check_specs(str(path), "input", self._ears.inputs, sound)
@@ -105,6 +110,12 @@ class LoadedFilm:
     ) -> Iterator[Patch]:
         """The rectangles of `draw`'s pictures that the drawn patch touches."""
         return chain.from_iterable(self._drawn_patches(_mouths(indices, embedding_BD, held)))
+
+    def cut_out(self, index: int, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture without the one colour behind the person, where the avatar was copied before one."""
+        if self._mattes is None:
+            raise NotCutOutError(self.avatar.manifest)
+        return self._mattes.cut_out(index, picture_HWC)
 
     def _draw_mouth(self, asked: _Mouth) -> list[NDArray[np.uint8]]:
         pictures = [self.template.frame(index) for index in asked[0]]

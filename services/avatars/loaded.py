@@ -23,6 +23,7 @@ from services.avatars.networks import Networks
 from services.avatars.regions import pasted_region
 from services.avatars.template import TemplateVideo
 from services.avatars.trial import trial_of
+from services.errors import NotCutOutError
 from services.mouth_rate import shown_rows
 from services.runtimes.runtime import Runtime
 from services.types import Patch, ToldLips
@@ -111,6 +112,10 @@ class LoadedAvatar:
         for index, patch_HWC in self._patches(indices, embedding_BD, held):
             plan = plan_paste(self.avatar.affine_T23[index], self.template.height, self.template.width)
             yield pasted_region(self.template, index, plan, patch_HWC)
+
+    def cut_out(self, index: int, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Not for this kind."""
+        raise NotCutOutError(self.avatar.manifest)
 
     def _patches(
         self, indices: Sequence[int], embedding_BD: NDArray[np.float32], held: Sequence[bool]

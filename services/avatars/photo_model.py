@@ -24,6 +24,7 @@ from recipe.warp.draw import WarpedFace
 from services.avatars.avatar import PhotoAvatar
 from services.avatars.networks import check_specs, in_pieces
 from services.avatars.side_by_side import SideBySide
+from services.errors import NotCutOutError
 from services.mouth_rate import shown_rows
 from services.runtimes.runtime import Graph, Runtime
 from services.types import Patch, Place, ToldLips
@@ -122,6 +123,10 @@ class LoadedPhoto:
         left, top, right, bottom = self._face.moving_box
         for picture_HWC in self.draw(indices, embedding_BD, held):
             yield Patch(Place(left, top), picture_HWC[top:bottom, left:right])
+
+    def cut_out(self, index: int, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Not for this kind: the outline moves with the sound."""
+        raise NotCutOutError(self.avatar.manifest)
 
 
 def load_ears(runtime: Runtime) -> Graph:

@@ -66,23 +66,25 @@ async def avatar_frames(
     avatar: Avatar = None,
     first: Annotated[int, Query(ge=0, le=schemas.MOST_FRAMES, description="template frame to begin at")] = 0,
     count: Annotated[int, Query(ge=1, le=250, description="how many")] = 25,
+    transparent: Annotated[bool, Query(description="WebP without what is behind the person")] = False,
 ) -> Response:
     """Idle pictures: template frames with the mouth closed."""
     model = await run_in_threadpool(animations.open, settings.models.default_avatar if avatar is None else avatar)
     indices = animations.idle_range(model, first, count)
-    named = f"{identity(model)} {indices.start} {indices.stop} {settings.server.jpeg_quality}"
+    named = f"{identity(model)} {indices.start} {indices.stop} {settings.server.jpeg_quality} {transparent}"
     headers = _headers(hashlib.sha256(named.encode()).hexdigest()[:32])
     if _is_known(request, headers):
         return Response(status_code=304, headers=headers)
     manifest, (low, high) = model.avatar.manifest, animations.turning_frames(model)
 
     def lines(frames: Generator[tuple[int, bytes], None, None]) -> Generator[bytes, None, None]:
-        yield line(idle_header(manifest.name, manifest.width, manifest.height, manifest.frames, low, high))
-        for index, jpeg in frames:
-            yield line(idle_frame(index, jpeg))
+        sizes = (manifest.width, manifest.height, manifest.frames, low, high)
+        yield line(idle_header(manifest.name, "image/webp" if transparent else "image/jpeg", *sizes))
+        for index, picture in frames:
+            yield line(idle_frame(index, picture))
         yield line({"type": "end"})
 
-    return await pumped(request, animations.idle_stream(model, lines, indices), MEDIA_TYPE, headers)
+    return await pumped(request, animations.idle_stream(model, lines, indices, transparent), MEDIA_TYPE, headers)
 
 
 def avatar_health(entry: AvatarEntry, public: bool) -> schemas.AvatarHealth:

@@ -67,7 +67,7 @@ PREVIEW: Final[Responses] = {
 }
 IDLE: Final[Responses] = {
     200: {
-        "description": "template frames with the mouth closed, one line each",
+        "description": "template frames with the mouth closed, one line each; JPEG, or WebP with transparency",
         "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
     },
     304: {"description": "what the client has is still right"},

@@ -67,6 +67,7 @@ KINDS: Final[dict[type[Exception], Kind]] = {
     errors.JobStateError: Kind(409, "job-state", "Does not fit what the job is doing"),
     InUseError: Kind(409, "in-use", "A program is working on it", "a program is writing it; wait for it, or stop it"),
     errors.ConsentMissingError: Kind(403, "consent-missing", "Avatar has no consent record"),
+    errors.NotCutOutError: Kind(422, "not-cut-out", "Avatar has no outline"),
     errors.TemplateRangeError: Kind(422, "frame-out-of-range", "No such template frame"),
     errors.TextRejectedError: Kind(422, "text-rejected", "Text cannot be spoken"),
     errors.VoiceNotFoundError: Kind(404, "voice-not-found", "No such voice"),

@@ -52,7 +52,7 @@ class WholePictures:
             raise ValueError("this frame is a patch; open the session with patches=False")
         if frame.picture_HWC is not None:
             return frame.picture_HWC
-        ((_, jpeg),) = self._idle.jpegs(self._model, [frame.step.index])
+        ((_, jpeg),) = self._idle.coded(self._model, [frame.step.index])
         picture_bgr_HWC = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         assert picture_bgr_HWC is not None
         return np.asarray(cv2.cvtColor(picture_bgr_HWC, cv2.COLOR_BGR2RGB), np.uint8)

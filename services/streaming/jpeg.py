@@ -1,4 +1,4 @@
-"""Pictures as JPEG, by OpenCV: 0.8 ms for 512x512 px at quality 85 on one core.
+"""Pictures as JPEG and WebP, by OpenCV: JPEG 0.8 ms for 512x512 px at quality 85 on one core.
 
 Axes: H W C picture (RGB, uint8).
 """
@@ -19,6 +19,15 @@ def encode_jpeg(frame_rgb_HWC: NDArray[np.uint8], quality: int) -> bytes:
     """
     frame_bgr_HWC = cv2.cvtColor(frame_rgb_HWC, cv2.COLOR_RGB2BGR)
     coded, buffer = cv2.imencode(".jpg", frame_bgr_HWC, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert coded
+    return buffer.tobytes()
+
+
+def encode_webp(picture_HW4: NDArray[np.uint8], quality: int) -> bytes:
+    """Code a picture with its opacity: (H, W, 4), RGB and straight alpha, which is coded without loss."""
+    coded, buffer = cv2.imencode(
+        ".webp", cv2.cvtColor(picture_HW4, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_WEBP_QUALITY, quality]
+    )
     assert coded
     return buffer.tobytes()
 

@@ -73,15 +73,15 @@ def _message(event: Event, jpeg_quality: int) -> dict[str, Any]:
     }
 
 
-def idle_header(avatar: str, width: int, height: int, frames: int, low: int, high: int) -> dict[str, Any]:
+def idle_header(avatar: str, media: str, width: int, height: int, frames: int, low: int, high: int) -> dict[str, Any]:
     """First line of a stream of idle frames."""
     sizes = {"fps": FPS, "width": width, "height": height, "frames": frames, "low": low, "high": high}
-    return {"type": "header", "version": _VERSION, "avatar": avatar, **sizes, "ai_generated": True}
+    return {"type": "header", "version": _VERSION, "avatar": avatar, "media": media, **sizes, "ai_generated": True}
 
 
-def idle_frame(template_index: int, jpeg: bytes) -> dict[str, Any]:
+def idle_frame(template_index: int, picture: bytes) -> dict[str, Any]:
     """One idle frame."""
-    return {"type": "frame", "template_index": template_index, "image": _base64(jpeg)}
+    return {"type": "frame", "template_index": template_index, "image": _base64(picture)}
 
 
 def _base64(data: bytes) -> str:
