@@ -19,6 +19,7 @@ let take = null;
 
 translate(document);
 document.body.classList.toggle("transparent", cutOut);
+if (cutOut) document.documentElement.dataset.theme = "light"; // a frame of another scheme than its page's is opaque
 player.still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 player.addEventListener("visible", () => (element("canvas").hidden = false));
 player.addEventListener("state", ({ detail }) => {

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import httpx2 as httpx
@@ -63,20 +64,21 @@ def test_an_avatar_before_its_own_background_says_what_would_help(url: str) -> N
     assert 'python -m data_prep.background short --out NEW --colour "#808080"' in answer.json()["detail"]
 
 
-def test_another_site_is_seen_behind_the_person(browser: Browser, url: str) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_another_site_is_seen_behind_the_person(browser: Browser, url: str, scheme: Literal["light", "dark"]) -> None:
     source = f"{url}/embed?avatar=alone&transparent=1&text=one+two+three+four"
     colour = "rgb" + str(PAGE)
     html = f'<!doctype html><body style="margin:0;background:{colour}">'
     html += f'<iframe src="{source}" width="512" height="576" style="border:0" allow="autoplay"></iframe>'
     other = ThreadingHTTPServer(("127.0.0.1", 0), partial(Elsewhere, html.encode()))  # type: ignore[arg-type]
     threading.Thread(target=other.serve_forever, daemon=True).start()
-    context = browser.new_context(viewport={"width": 512, "height": 576})
+    context = browser.new_context(viewport={"width": 512, "height": 576}, color_scheme=scheme)
     page = context.new_page()
 
     def seen(name: str) -> np.ndarray:
         ARTIFACTS.mkdir(exist_ok=True)
-        page.screenshot(path=ARTIFACTS / f"transparent-{name}.png")
-        picture = cv2.imread(str(ARTIFACTS / f"transparent-{name}.png"))
+        page.screenshot(path=ARTIFACTS / f"transparent-{name}-{scheme}.png")
+        picture = cv2.imread(str(ARTIFACTS / f"transparent-{name}-{scheme}.png"))
         corner, face = picture[60:110, 10:60], picture[230:290, 220:290]
         assert (corner == PAGE[::-1]).all() and (np.abs(face - np.array(PAGE[::-1], float)).max(axis=2) > 40).all()
         return picture
