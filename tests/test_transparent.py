@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,9 @@ from playwright.sync_api import Browser
 
 from config import Models
 from data_prep.background import main as copy_before
+from recipe.avatar_format import MATTES_FILE, read_manifest
+from recipe.errors import BrokenAvatarError
+from services.avatars.mattes import Mattes
 from services.container import build_services
 from tests.page_browser import ARTIFACTS, browser
 from tests.service_material import app_for, lines_of, of_type, served, settings_for
@@ -56,6 +60,13 @@ def test_the_person_is_told_from_the_colour_behind(url: str) -> None:
         again_HW3 = share_HW1 * cut_HW4[..., :3] + (1 - share_HW1) * np.array([0x60, 0x40, 0x20])
         assert np.abs(again_HW3 - whole_HW3).mean() < 3
         assert np.abs(again_HW3 - whole_HW3)[rim].mean() < 12
+
+
+def test_mattes_without_their_colour_are_broken(url: str, avatars_dir: Path) -> None:
+    folder = avatars_dir / "alone"
+    manifest = replace(read_manifest(folder), template={})
+    with pytest.raises(BrokenAvatarError, match="names no colour behind"):
+        Mattes(folder / MATTES_FILE, manifest)
 
 
 def test_an_avatar_before_its_own_background_says_what_would_help(url: str) -> None:

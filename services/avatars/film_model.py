@@ -63,6 +63,7 @@ class LoadedFilm:
         self._face = FilmFace(avatar.film)
         arrays = sum(np.asarray(array).nbytes for array in avatar.film.values())
         self.memory_bytes = 2 * arrays + 2 * path.stat().st_size + template_bytes
+        self.memory_bytes += self._mattes.memory_bytes if self._mattes else 0
         self._drawn = SideBySide(self._draw_mouth, self._ears.batch_frames)
         self._drawn_patches = SideBySide(self._draw_mouth_patch, self._ears.batch_frames)
         silence_BS = np.zeros((1, AUDIO_WINDOW_SAMPLES), np.float32)

@@ -7,6 +7,7 @@ Axes: H W C picture (RGB, uint8).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.avatar_format import AvatarManifest
+from recipe.errors import BrokenAvatarError
+from recipe.material import GROUP_FRAMES
 from services.avatars.template import TemplateVideo
 
-_KEPT_BYTES: Final = 16 << 20  # they are asked for once, in order: a group of pictures is enough
+_KEPT_BYTES_PER_PX: Final = 1.5 * GROUP_FRAMES + 2 * 3  # asked for once, in order: a group as decoded, two as RGB
 _NONE, _ALL = 4, 251  # what coding makes of 0 and 255
 _LEAST: Final = 0.1  # of the person in a pixel, for its colour to be told
 
@@ -28,10 +31,13 @@ class Mattes:
         """Index the file.
 
         Raises:
-            BrokenAvatarError: it is no such video.
+            BrokenAvatarError: it is no such video, or avatar.json does not say before which colour.
         """
-        self._video = TemplateVideo(path, manifest.frames, manifest.width, manifest.height, _KEPT_BYTES)
-        colour = manifest.template["background"]
+        self.memory_bytes = int(_KEPT_BYTES_PER_PX * manifest.width * manifest.height)
+        self._video = TemplateVideo(path, manifest.frames, manifest.width, manifest.height, self.memory_bytes)
+        colour = str(manifest.template.get("background"))
+        if not re.fullmatch("#[0-9a-f]{6}", colour):
+            raise BrokenAvatarError(f"{path} is there, but avatar.json names no colour behind; copy the avatar again")
         self._behind_3 = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
 
     def cut_out(self, index: int, picture_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
