@@ -224,11 +224,18 @@ def test_voices_that_do_not_fit_are_refused(speech: np.ndarray) -> None:
 
 
 def test_rooms_decay_and_keep_the_direct_sound() -> None:
-    rooms = room_stock((0.2, 0.2), 32, 4096, seeded())
+    rooms = room_stock((0.2, 0.2), (-10.0, 0.0), 32, 4096, seeded())
     assert torch.equal(rooms[:, 0], torch.ones(32))
     assert rooms[:, 1:32].abs().max() == 0
     early, late = (rooms[:, a : a + 400].square().mean() for a in (400, 2000))
     assert 10 * torch.log10(early / late).item() == pytest.approx(60 * 1600 / 16_000 / 0.2, abs=2)  # 30 dB
+
+
+def test_tails_are_as_strong_as_they_are_asked_for() -> None:
+    rooms = room_stock((0.15, 0.8), (-10.0, 5.0), 64, 4096, seeded())
+    tail_db = 10 * torch.log10(rooms[:, 1:].square().sum(dim=1))
+    assert -10.01 < tail_db.min() < -8
+    assert 3 < tail_db.max() < 5.01
 
 
 def test_stock_is_as_loud_as_the_speech(speech: np.ndarray) -> None:

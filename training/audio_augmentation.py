@@ -57,6 +57,7 @@ class AudioAugmentation:
     noise_snr_db: tuple[float, float] = (0.0, 30.0)
     reverb: float = 0.4
     reverb_rt60_s: tuple[float, float] = (0.15, 0.6)
+    reverb_tail_db: tuple[float, float] = (-10.0, 0.0)  # energy of the tail over the direct sound's
     masks: float = 0.5
     mask_frames: int = 6
     mask_bins: int = 10
@@ -110,7 +111,7 @@ class AudioAugmenter:
         speech_S = torch.cat([pcm_S[a * SAMPLES_PER_FRAME : b * SAMPLES_PER_FRAME] for a, b in noise_ranges])
         generator = torch.Generator().manual_seed(seed)
         self._noise_RL = noise_stock(speech_S.float().cpu(), _NOISE_SAMPLES, generator).to(self.device)
-        rooms_RL = room_stock(config.reverb_rt60_s, _ROOMS, _MARGIN, generator).to(self.device)
+        rooms_RL = room_stock(config.reverb_rt60_s, config.reverb_tail_db, _ROOMS, _MARGIN, generator).to(self.device)
         self._rooms_RF = torch.fft.rfft(rooms_RL, n=_LENGTH)
         mel = log_mel.config
         ends = mel_of_hz(torch.tensor([mel.fmin_hz, mel.fmax_hz]))

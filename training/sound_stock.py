@@ -41,11 +41,19 @@ def speech_level(speech_S: Tensor) -> Tensor:
     return pieces.sort(descending=True).values[: (len(pieces) + 1) // 2].mean().sqrt()
 
 
-def room_stock(rt60_s: tuple[float, float], rooms: int, samples: int, generator: torch.Generator) -> Tensor:
+def room_stock(
+    rt60_s: tuple[float, float], tail_db: tuple[float, float], rooms: int, samples: int, generator: torch.Generator
+) -> Tensor:
     """Impulse responses: the direct sound, then noise that falls by 60 dB within the reverberation time.
 
-    The tail starts 2 to 12 ms after the direct sound and has between a tenth of and as much energy as it.
+    The tail starts 2 to 12 ms after the direct sound.
 
+    Args:
+        rt60_s: least and longest reverberation time.
+        tail_db: least and most energy of the tail, over the direct sound's.
+        rooms: how many.
+        samples: length of each.
+        generator: on the CPU.
     Returns:
         (rooms, samples) float32 with 1 at sample 0.
     """
@@ -54,7 +62,8 @@ def room_stock(rt60_s: tuple[float, float], rooms: int, samples: int, generator:
     rt60 = low + (high - low) * torch.rand(rooms, 1, generator=generator)
     first_s = 0.002 + 0.01 * torch.rand(rooms, 1, generator=generator)
     tail = torch.randn(rooms, samples, generator=generator) * 10 ** (-3 * time_s / rt60) * (time_s >= first_s)
-    energy = 10 ** (-torch.rand(rooms, 1, generator=generator))
+    least_db, most_db = tail_db
+    energy = 10 ** ((most_db - (most_db - least_db) * torch.rand(rooms, 1, generator=generator)) / 10)
     room = tail * (energy / tail.square().sum(dim=1, keepdim=True)).sqrt()
     room[:, 0] = 1.0
     return room

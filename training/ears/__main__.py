@@ -42,6 +42,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     )
     parser.add_argument("--run", type=Path, default=home() / "checkpoint" / "_ears", help="folder of the run")
     parser.add_argument("--out", type=Path, default=home() / "models" / "ears.onnx", help="the network that is written")
+    parser.add_argument("--start", type=Path, help="trained ears (.onnx with their card) to set out from")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its highest (default: %(default)s)")
     parser.add_argument("--judge", action="store_true", help="train nothing: print what OUT makes of the voices apart")
     return parser.parse_args(arguments)
 
@@ -61,8 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.run.parent.mkdir(parents=True, exist_ok=True)
                 judge(options.speech, options.share, store_of(options.run), options.out)
                 return 0
-            preset = EarsPreset.of(options.steps, options.pairs)
-            run(options.speech, preset, options.seed, options.share, options.device, options.run, options.out)
+            preset = EarsPreset.of(options.steps, options.pairs, options.learning_rate)
+            run(
+                options.speech,
+                preset,
+                options.seed,
+                options.share,
+                options.device,
+                options.run,
+                options.out,
+                options.start,
+            )
         except KeyboardInterrupt as stop:
             log.error("%s", str(stop) or "interrupted: run the same command again to go on")
             return INTERRUPTED

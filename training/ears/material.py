@@ -61,10 +61,9 @@ class Material:
     held_out: list[bool]  # of each clip: a voice that training never hears
     made_of: str  # hash of the voices, sentences and real speech, which tells two materials apart
 
-    def frames_of(self, held_out: bool) -> NDArray[np.int64]:
-        """Frame numbers of one side."""
-        chosen = [np.arange(*clip) for clip, apart in zip(self.clips, self.held_out, strict=True) if apart == held_out]
-        return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+    def clips_of(self, held_out: bool) -> list[tuple[int, int]]:
+        """The clips of one side."""
+        return [clip for clip, apart in zip(self.clips, self.held_out, strict=True) if apart == held_out]
 
 
 def load_material(store: Path, real_speech: Path | None, share: float = 1.0) -> Material:

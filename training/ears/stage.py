@@ -6,7 +6,7 @@ Axes: B pairs of frames, T frames of the material, U mouth units.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -29,11 +29,19 @@ from training.sound import generator_on, mel_config
 from training.synthetic_silence import silence_windows
 
 _WEIGHT_DECAY: Final = 0.02
-# Gentler than one recording needs: a hundred voices are heard as they are.
+# Voices are changed less than one recording needs: a hundred are heard as they are. Rooms reach further.
 _HEARD_AS: Final = AudioAugmentation(
-    pitch=0.5, pitch_semitones=5.0, vocal_tract=0.5, vocal_tract_range=(0.85, 1.2), tone=0.5, noise=0.4,
-    noise_snr_db=(3.0, 35.0), reverb=0.3, masks=0.3,
+    pitch=0.5, pitch_semitones=5.0, vocal_tract=0.5, vocal_tract_range=(0.85, 1.2), tone=0.5, noise=0.5,
+    noise_snr_db=(0.0, 30.0), reverb=0.45, reverb_rt60_s=(0.15, 0.8), reverb_tail_db=(-10.0, 5.0), masks=0.3,
 )  # fmt: skip
+# How the voices that were kept apart are heard when they are judged.
+HEARD: Final = {
+    "": AudioAugmentation.off(),
+    "noise": replace(AudioAugmentation.off(), noise=1.0, noise_snr_db=(10.0, 10.0)),
+    "room": replace(AudioAugmentation.off(), reverb=1.0, reverb_rt60_s=(0.6, 0.6), reverb_tail_db=(2.4, 2.4)),
+}
+SUMMED: Final = ("ccc", "closed_percent", "false_percent", "real_r", "real_closed_percent", "real_false_percent")
+_LEARNT_SEED, _JUDGED_SEED = 328, 329  # of rooms and noises
 _CLOSED_EXTRA: Final = 3.0  # a pair with a p, b or m is drawn so much more often
 _SILENCE_SHARE: Final = 0.12  # of the pairs hear synthetic silence, and the mouth rests
 _UNIT_SPREAD: Final = 0.12  # units are told apart in such steps
@@ -55,9 +63,17 @@ class EarsPreset:
     evaluate_every: int = 1000
 
     @classmethod
-    def of(cls, steps: int, pairs: int) -> EarsPreset:
+    def of(cls, steps: int, pairs: int, learning_rate: float = 1e-3) -> EarsPreset:
         """For a training of any length."""
-        return cls(steps, pairs, warmup=min(200, steps // 4 + 1), evaluate_every=min(1000, steps))
+        return cls(steps, pairs, learning_rate, warmup=min(200, steps // 4 + 1), evaluate_every=min(1000, steps))
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Trained ears from which a training sets out."""
+
+    ears: Ears
+    sha256: str  # of their file
 
 
 def new_ears() -> Ears:
@@ -73,6 +89,7 @@ def train_ears(
     folder: Path,
     device: torch.device,
     show_progress: bool = True,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train, or go on training.
 
@@ -83,13 +100,14 @@ def train_ears(
         folder: of the run.
         device: to train on.
         show_progress: draw a progress bar.
+        start: what the first step finds; None starts untrained.
     Returns:
         The content of best.pt, with `held_out`.
     Raises:
         InUseError, TrainingStopped: see training.loop.train.
     """
     torch.manual_seed(seed)
-    stage = EarsStage(material, preset, device)
+    stage = EarsStage(material, preset, device, start)
     source = {"source": {"sha256": material.made_of}, "recipe": recipe(), "av_offset": {"frames": 0, "removed": False}}
     identity = run_identity("ears", source, asdict(preset), seed, 1, stage.describe())
     plan = Plan(seed, preset.steps, preset.warmup, preset.evaluate_every, checkpoint_every=500)
@@ -100,25 +118,26 @@ class EarsStage:
     """The fit, one step at a time."""
 
     columns: ClassVar[list[str]] = ["loss", "units", "opening", "closure", "motion", "learning_rate", "step_ms"]
-    columns += ["ccc", "closed_percent", "false_percent", "real_r", "real_closed_percent"]
+    columns += [f"{key}{heard and '_' + heard}" for heard in HEARD for key in (*SUMMED, "score")]
 
-    def __init__(self, material: Material, preset: EarsPreset, device: torch.device) -> None:
+    def __init__(
+        self, material: Material, preset: EarsPreset, device: torch.device, from_ears: Start | None = None
+    ) -> None:
         self.material, self.preset, self.device = material, preset, device
+        self.started_from = from_ears.sha256 if from_ears else None
         self.ears = new_ears().to(device)
+        if from_ears:
+            self.ears.load_state_dict(from_ears.ears.state_dict())
         groups = [{"params": list(self.ears.parameters()), "base": preset.learning_rate}]
         self.optimiser = torch.optim.AdamW(groups, lr=preset.learning_rate, weight_decay=_WEIGHT_DECAY)
         self.optimisers: list[torch.optim.Optimizer] = [self.optimiser]
-        heard = [clip for clip, apart in zip(material.clips, material.held_out, strict=True) if not apart]
-        self.augmenter = AudioAugmenter(
-            LogMel(mel_config()).to(device),
-            torch.from_numpy(material.pcm_S),
-            AudioAugmentation(),
-            material.clips,
-            heard,
-        )
+        self.augmenter = augmenter_of(material, _HEARD_AS, device, _LEARNT_SEED)
+        self.judged_as = {heard: judged_as(material, heard, device) for heard in HEARD}
         self.units_TU = torch.from_numpy(material.units_TU).to(device)
         self.meet_T = torch.from_numpy(material.meet_T).to(device)
-        self.first = torch.from_numpy(np.concatenate([np.arange(start, stop - 1) for start, stop in heard]))
+        self.first = torch.from_numpy(
+            np.concatenate([np.arange(a, b - 1) for a, b in material.clips_of(held_out=False)])
+        )
         meet_T = torch.from_numpy(material.meet_T)
         closed = meet_T[self.first] | meet_T[self.first + 1]
         self.weights = (1 + _CLOSED_EXTRA * closed).double()
@@ -143,26 +162,22 @@ class EarsStage:
         return dict(zip(["loss", *terms], told, strict=True))
 
     def judge(self, number: int, check: Check) -> Judgement:
-        rows = evaluate_ears(self.ears, self.material, self.augmenter)
-        real = [row for voice, row in rows.items() if voice.startswith("real:")]
-        told = [row for voice, row in rows.items() if not voice.startswith("real:")] or real
-
-        def mean(some: list[dict[str, float]], key: str) -> float:
-            return float(np.mean([row[key] for row in some])) if some else float("nan")
-
-        scores = {key: mean(told, key) for key in ("ccc", "closed_percent", "false_percent")}
-        scores |= {"real_r": mean(real, "r"), "real_closed_percent": mean(real, "closed_percent")}
-        kinds = [told, real] if real else [told]
-        score = float(np.mean([mean(kind, "ccc") + 0.5 * mean(kind, "closed_percent") / 100 for kind in kinds]))
+        rows = {heard: evaluate_ears(self.ears, self.material, how) for heard, how in self.judged_as.items()}
+        sums = {heard: summed(found) for heard, found in rows.items()}
+        scores = {f"{key}{heard and '_' + heard}": x for heard, found in sums.items() for key, x in found.items()}
         return Judgement(
             scores=scores,
-            score=score,
-            best={"model": self.ears.state_dict(), "held_out": rows},
-            shown={key: f"{scores[key]:.3g}" for key in ("ccc", "closed_percent", "real_r")},
+            score=float(np.mean([found["score"] for found in sums.values()])),
+            best={
+                "model": self.ears.state_dict(),
+                "held_out": rows[""],
+                "heard_worse": {k: sums[k] for k in HEARD if k},
+            },
+            shown={key: f"{scores[key]:.3g}" for key in ("ccc", "closed_percent", "closed_percent_noise")},
         )
 
     def describe(self) -> dict[str, Any]:
-        return {"ears_config": self.ears.config.to_dict()}
+        return {"ears_config": self.ears.config.to_dict(), "heard_as": asdict(_HEARD_AS), "start": self.started_from}
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.ears.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -191,18 +206,46 @@ def ears_error(told_BU: Tensor, closure_B: Tensor, units_BU: Tensor, meet_B: Ten
     }
 
 
+def augmenter_of(material: Material, how: AudioAugmentation, device: torch.device, seed: int) -> AudioAugmenter:
+    """The material's sound, heard in some way; babble is made of the voices that are learnt from."""
+    mel, pcm_S = LogMel(mel_config()).to(device), torch.from_numpy(material.pcm_S)
+    return AudioAugmenter(mel, pcm_S, how, material.clips, material.clips_of(held_out=False), seed)
+
+
+def judged_as(material: Material, heard: str, device: torch.device) -> AudioAugmenter:
+    """The material's sound as one of HEARD; rooms and noises are others than those of the training."""
+    return augmenter_of(material, HEARD[heard], device, _JUDGED_SEED)
+
+
 @torch.no_grad()
-def evaluate_ears(ears: Ears, material: Material, augmenter: AudioAugmenter) -> dict[str, dict[str, float]]:
+def evaluate_ears(ears: Ears, material: Material, heard: AudioAugmenter) -> dict[str, dict[str, float]]:
     """What the ears make of every voice that was kept apart, with the voice gate open; see `scores_of`."""
     ears.eval()
-    here = augmenter.device
+    here, generator = heard.device, torch.Generator(heard.device).manual_seed(_JUDGED_SEED)
 
     def tell(start: int, stop: int) -> NDArray[np.float32]:
         parts = torch.arange(start, stop).split(256)
-        units = torch.cat([ears.tell(augmenter.clean(part), torch.ones(len(part), device=here)) for part in parts])
+        windows = (heard.augmented(part, generator, len(part)) for part in parts)
+        units = torch.cat([ears.tell(found, torch.ones(len(found), device=here)) for found in windows])
         return np.asarray(units.cpu().numpy(), np.float32)
 
     return scores_of(tell, material)
+
+
+def summed(rows: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Means over synthetic and over real voices, as far as there are some, see SUMMED, and one `score` of both."""
+    real = [row for voice, row in rows.items() if voice.startswith("real:")]
+    told = [row for voice, row in rows.items() if not voice.startswith("real:")] or real
+
+    def mean(some: list[dict[str, float]], key: str) -> float:
+        return float(np.mean([row[key] for row in some]))
+
+    kinds = [told, real] if real else [told]
+    return {
+        **{key: mean(told, key) for key in SUMMED if not key.startswith("real_")},
+        **{key: mean(real, key.removeprefix("real_")) for key in SUMMED if real and key.startswith("real_")},
+        "score": float(np.mean([mean(kind, "ccc") + 0.5 * mean(kind, "closed_percent") / 100 for kind in kinds])),
+    }
 
 
 def scores_of(tell: Callable[[int, int], NDArray[np.float32]], material: Material) -> dict[str, dict[str, float]]:
