@@ -84,7 +84,7 @@ def measure(
     clips = find_clips(pictures.thumbnails_THW, raw_affine_T23, valid_T)
 
     offset = estimate_av_offset(opening_T, valid_T, sound_S, clips)
-    if offset.clear and offset.frames:
+    if offset.clear:
         sound_S, heard_T = _moved_sound(recording, offset.frames)
         reason_T[valid_T & ~heard_T] = NO_SOUND
         valid_T = reason_T == ""
@@ -113,8 +113,8 @@ def _reasons(tracked: Tracked, pictures: NormalisedPictures, pose_T3: NDArray[np
     return np.where(reason_T == "", unseen(tracked.evidence_T5), reason_T)
 
 
-def _moved_sound(recording: Recording, late_frames: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Sound cut as many frames later as it is late, and the frames that still have sound of their own."""
+def _moved_sound(recording: Recording, late_frames: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Sound cut as much later as it is late, and the frames that still have sound of their own."""
     start_s = recording.start_s + late_frames / FPS
     sound_S = recorded_sound(recording.path, start_s, recording.frames * SAMPLES_PER_FRAME)
     middle_s = start_s + (np.arange(recording.frames) + 0.5) / FPS

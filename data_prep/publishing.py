@@ -104,7 +104,7 @@ def _manifest(prepared: Prepared, quality: QualityReport) -> dict[str, Any]:
         "av_offset": {
             "frames": offset.frames,
             "confidence": offset.confidence,
-            "removed": bool(offset.clear and offset.frames),
+            "removed": offset.clear,
             "evidence": offset.evidence,
         },
         "valid_frames": int(measured.valid_T.sum()),

@@ -93,7 +93,7 @@ def offset_curve(av_offset: AvOffset) -> str:
     """How well mouth and sound fit at every shift."""
     figure, (axes,) = _figure(2.6, width_in=5.8)
     lags_ms = np.arange(-MAX_LAG, MAX_LAG + 1) * 1000 // FPS
-    axes.axvspan(-40, 40, color=GREEN, alpha=0.15, linewidth=0)
+    axes.axvspan(-10, 10, color=GREEN, alpha=0.15, linewidth=0)
     axes.plot(lags_ms, av_offset.correlation, color=BLUE, marker="o", markersize=3, linewidth=1.2)
     axes.axvline(av_offset.frames * 1000 / FPS, color=ORANGE, linewidth=1.2)
     axes.set_xlabel("sound early  ←  ms  →  sound late")

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from data_prep.av_offset import MAX_LAG, AvOffset, estimate_av_offset
 from data_prep.landmarks import follow_face
 from data_prep.video import iter_rgb
+from recipe.articulation.coarticulation import segments_of
+from recipe.articulation.mouth_units import opening_mm, spoken_units
+from recipe.articulation.speakers import speaker
 from recipe.mouth import mouth_opening
 from recipe.recipe_328 import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 from recipe.sound import load_audio
@@ -36,18 +39,18 @@ def _noise(frames: int, seed: int) -> NDArray[np.float32]:
 
 @pytest.fixture(scope="module")
 def talker() -> Scene:
-    """Half a minute of made-up speech: a buzz whose loudness and first resonance follow the mouth."""
-    from scipy.signal import lfilter
-
-    rng = np.random.default_rng(5)
-    frames = 750
-    slow = np.convolve(rng.normal(0, 1, frames + 40), np.hanning(7), "same")[20:-20]
-    opening = np.maximum(0, 0.06 + 0.05 * slow).astype(np.float32)
-    wide = np.repeat(opening / opening.max(), SAMPLES_PER_FRAME)
-    buzz = np.sign(np.sin(2 * np.pi * 120 * np.arange(len(wide)) / SAMPLE_RATE_HZ)) + rng.normal(0, 0.3, len(wide))
-    dull = lfilter([1], [1, -0.95], buzz) * 0.05
-    audio = (wide * buzz + (1 - wide) * dull) * (0.02 + wide) * 0.2 + rng.normal(0, 0.002, len(wide))
-    return opening, audio.astype(np.float32)
+    """A German voice for half a minute, and the mouth that belongs to it."""
+    text = (
+        "Guten Abend. Am Montag beginnt wieder das Programm der Volkshochschule, mit mehr Kursen als je zuvor. "
+        "Besonders beliebt sind Abende, an denen man gemeinsam kocht, malt oder Musik macht. Wer mitmachen möchte, "
+        "meldet sich bis Mittwoch im Büro am Markt. Bringen Sie bitte Papier, Pinsel und bequeme Kleidung mit. "
+        "Alles Übrige bekommen Sie von uns, auch einen Imbiss in der Pause. Wir freuen uns auf Ihren Besuch, "
+        "und vor allem auf Ihre Ideen, denn ohne sie wäre das Haus nur halb so bunt."
+    )
+    speech = speaker("espeak:de+m5")(text)
+    frames = len(speech.pcm_S) // SAMPLES_PER_FRAME
+    units_TU = spoken_units(segments_of(list(speech.phones), speech.alphabet), frames)
+    return opening_mm(units_TU).astype(np.float32), speech.pcm_S[: frames * SAMPLES_PER_FRAME]
 
 
 @pytest.fixture(scope="module")
@@ -63,37 +66,48 @@ def presenter(presenter_video: Path) -> Scene:
     return opening, audio
 
 
-@pytest.mark.parametrize("shift", [-10, -6, -3, 3, 6, 10])
+# Its frames show the mouth half a frame after the middle of their sound: older than the rule that they show the middle.
+_OF_ITSELF = {"talker": 0.0, "presenter": -0.6}
+
+
+@pytest.mark.parametrize("shift", [-10, -3, -1, 1, 6, 10])
 @pytest.mark.parametrize("scene", ["talker", "presenter"])
 def test_known_shift_is_found(scene: str, shift: int, request: pytest.FixtureRequest) -> None:
     opening, audio = request.getfixturevalue(scene)
     found = _estimate(opening, _late(audio, shift))
-    assert abs(found.frames - shift) <= 1
+    assert abs(found.frames - _OF_ITSELF[scene] - shift) < 0.15
     assert found.clear
-    assert ("late" if shift > 0 else "early") in found.evidence
-    assert abs(int(np.argmax(found.correlation)) - MAX_LAG - shift) <= 1
+    assert ("late" if found.frames > 0 else "early") in found.evidence
+    assert abs(int(np.argmax(found.correlation)) - MAX_LAG - found.frames) <= 0.6
 
 
-@pytest.mark.parametrize("scene", ["talker", "presenter"])
-def test_in_sync_is_left_alone(scene: str, request: pytest.FixtureRequest) -> None:
-    opening, audio = request.getfixturevalue(scene)
-    found = _estimate(opening, audio)
-    assert abs(found.frames) <= 1
+def test_in_sync_is_left_alone(talker: Scene) -> None:
+    found = _estimate(*talker)
+    assert abs(found.frames) < 0.1
     assert not found.clear
-    assert found.confidence > 4
+    assert found.confidence > 8
     assert found.evidence.endswith("in sync")
+
+
+def test_a_part_of_a_frame_is_told(talker: Scene) -> None:
+    opening, audio = talker
+    late = np.concatenate([np.zeros(SAMPLES_PER_FRAME // 2, np.float32), audio[: -SAMPLES_PER_FRAME // 2]])
+    found = _estimate(opening, late)
+    assert found.frames == pytest.approx(0.5, abs=0.1)
+    assert found.clear
+    assert "20 ms late" in found.evidence or "19 ms late" in found.evidence or "21 ms late" in found.evidence
 
 
 def test_jump_cuts_do_not_blur_the_estimate(talker: Scene) -> None:
     opening, audio = talker
     late = _late(audio, 5)
-    keep = np.r_[0:200, 260:480, 500:750]
+    keep = np.r_[0:200, 260:480, 500:730]
     sound = late.reshape(-1, SAMPLES_PER_FRAME)[keep].ravel()
-    clips = [(0, 200), (200, 420), (420, 670)]
-    valid = np.ones(670, bool)
+    clips = [(0, 200), (200, 420), (420, 650)]
+    valid = np.ones(650, bool)
     valid[300:330] = False
     found = estimate_av_offset(np.where(valid, opening[keep], 9).astype(np.float32), valid, sound, clips)
-    assert found.frames == 5
+    assert found.frames == pytest.approx(5, abs=0.15)
     assert found.clear
 
 
@@ -131,7 +145,8 @@ def test_too_little_to_say(talker: Scene) -> None:
 
 def test_sound_that_ends_early_is_silence_not_an_error(talker: Scene) -> None:
     opening, audio = talker
-    assert _estimate(opening, _late(audio, 4)[: 500 * SAMPLES_PER_FRAME]).frames == 4
+    found = _estimate(opening, _late(audio, 4)[: 500 * SAMPLES_PER_FRAME])
+    assert found.frames == pytest.approx(4, abs=0.15)
 
 
 def test_late_sound_in_twelve_seconds_is_found_by_tracked_lips() -> None:

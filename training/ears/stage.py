@@ -30,7 +30,7 @@ from training.synthetic_silence import silence_windows
 
 _WEIGHT_DECAY: Final = 0.02
 # Voices are changed less than one recording needs: a hundred are heard as they are. Rooms reach further.
-_HEARD_AS: Final = AudioAugmentation(
+HEARD_AS: Final = AudioAugmentation(
     pitch=0.5, pitch_semitones=5.0, vocal_tract=0.5, vocal_tract_range=(0.85, 1.2), tone=0.5, noise=0.5,
     noise_snr_db=(0.0, 30.0), reverb=0.45, reverb_rt60_s=(0.15, 0.8), reverb_tail_db=(-10.0, 5.0), masks=0.3,
 )  # fmt: skip
@@ -41,7 +41,7 @@ HEARD: Final = {
     "room": replace(AudioAugmentation.off(), reverb=1.0, reverb_rt60_s=(0.6, 0.6), reverb_tail_db=(2.4, 2.4)),
 }
 SUMMED: Final = ("ccc", "closed_percent", "false_percent", "real_r", "real_closed_percent", "real_false_percent")
-_LEARNT_SEED, _JUDGED_SEED = 328, 329  # of rooms and noises
+LEARNT_SEED, _JUDGED_SEED = 328, 329  # of rooms and noises
 _CLOSED_EXTRA: Final = 3.0  # a pair with a p, b or m is drawn so much more often
 _SILENCE_SHARE: Final = 0.12  # of the pairs hear synthetic silence, and the mouth rests
 _UNIT_SPREAD: Final = 0.12  # units are told apart in such steps
@@ -131,7 +131,7 @@ class EarsStage:
         groups = [{"params": list(self.ears.parameters()), "base": preset.learning_rate}]
         self.optimiser = torch.optim.AdamW(groups, lr=preset.learning_rate, weight_decay=_WEIGHT_DECAY)
         self.optimisers: list[torch.optim.Optimizer] = [self.optimiser]
-        self.augmenter = augmenter_of(material, _HEARD_AS, device, _LEARNT_SEED)
+        self.augmenter = augmenter_of(material, HEARD_AS, device, LEARNT_SEED)
         self.judged_as = {heard: judged_as(material, heard, device) for heard in HEARD}
         self.units_TU = torch.from_numpy(material.units_TU).to(device)
         self.meet_T = torch.from_numpy(material.meet_T).to(device)
@@ -177,7 +177,7 @@ class EarsStage:
         )
 
     def describe(self) -> dict[str, Any]:
-        return {"ears_config": self.ears.config.to_dict(), "heard_as": asdict(_HEARD_AS), "start": self.started_from}
+        return {"ears_config": self.ears.config.to_dict(), "heard_as": asdict(HEARD_AS), "start": self.started_from}
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.ears.state_dict(), "optimiser": self.optimiser.state_dict()}
