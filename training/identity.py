@@ -32,6 +32,7 @@ DEFINED_BY: Final[dict[str, tuple[str, ...]]] = {
     "lips": (*_COMMON, "training.lip_stage"),
     "ears": (*_SOUND, "training.loop", "training.ears.material", "training.ears.stage", "models.ears"),
     "fit": (*_COMMON, "training.film.ears", "training.film.fit", "recipe.film.points", "recipe.film.shape"),
+    "renewal": (*_SOUND, "training.loop", "training.ears.material", "training.ears.stage", "training.film.renewal"),
     "unet": (*_COMMON, *_PICTURE, "training.unet_stage"),
 }
 _MOST_DIFFERENCES: Final = 6  # more is not read; options.json has them all
