@@ -95,7 +95,9 @@ def heard_opening(audio_S: NDArray[np.float32], frames: int) -> Floats:
         ShippedNetworkError: the ears are missing.
     """
     checked_ears()
-    session = onnxruntime.InferenceSession(str(EARS_FILE), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(EARS_FILE), options, providers=["CPUExecutionProvider"])
     told = []
     for first in range(0, frames, _HEARD_AT_ONCE):
         count = min(_HEARD_AT_ONCE, frames - first)

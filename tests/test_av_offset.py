@@ -70,7 +70,7 @@ def presenter(presenter_video: Path) -> Scene:
 _OF_ITSELF = {"talker": 0.0, "presenter": -0.6}
 
 
-@pytest.mark.parametrize("shift", [-10, -3, -1, 1, 6, 10])
+@pytest.mark.parametrize("shift", [-10, -1, 6])
 @pytest.mark.parametrize("scene", ["talker", "presenter"])
 def test_known_shift_is_found(scene: str, shift: int, request: pytest.FixtureRequest) -> None:
     opening, audio = request.getfixturevalue(scene)
