@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +129,8 @@ def write_ears(ears: Ears, path: Path) -> None:
 def sums_table(sums: dict[str, dict[str, float]]) -> str:
     """Means over the voices that were kept apart: as they are, in noise at 10 dB, in a room of 0.6 s."""
     lines = [f"{'heard':10}" + "".join(f"{key:>22}" for key in SUMMED)]
-    lines += [
-        f"{heard or 'clean':10}" + "".join(f"{found[key]:22.3g}" for key in SUMMED) for heard, found in sums.items()
-    ]
+    for heard, found in sums.items():
+        lines.append(f"{heard or 'clean':10}" + "".join(f"{found.get(key, math.nan):22.3g}" for key in SUMMED))
     return "\n".join(lines)
 
 
