@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from data_prep.dataset_328 import Dataset328
 from data_prep.video import iter_rgb
 from evaluation.networks import composite
 from recipe.crop import INNER
@@ -105,6 +107,21 @@ def test_a_frame_without_a_face_stays_as_it_was_filmed(film: Film, film_arrays: 
     face, told_P = FilmFace({**film_arrays, "track_TK2": track_TK2}), film.face.articulation_TP[90]
     assert face.patch(inner(film, 30), 0, told_P)[..., 3].any()
     assert not face.patch(inner(film, 31), 1, told_P).any()
+
+
+def test_frames_that_preparation_left_out_are_not_drawn_on(
+    film: Film, film_arrays: dict[str, Any], film_dataset: Dataset328
+) -> None:
+    left_out = np.array([0, 31, 32])
+    cut = {name: getattr(film_dataset, name).copy() for name in ("valid_T", "landmarks_TK2", "affine_T23")}
+    for values in cut.values():
+        values[left_out] = 0
+    fitted = Film.of(replace(film_dataset, **cut)).face
+    assert not fitted.points_TK2[left_out].any()
+    assert np.isfinite(fitted.articulation_TP).all()
+    face = FilmFace({**film_arrays, "track_TK2": fitted.points_TK2.astype(np.float32)})
+    drawn_on = [face.patch(inner(film, t), t, film.face.articulation_TP[90])[..., 3].any() for t in range(30, 34)]
+    assert drawn_on == [True, False, False, True]
 
 
 def test_what_lies_outside_the_mask_stays_as_it_was_filmed(film: Film, face: FilmFace) -> None:

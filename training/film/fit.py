@@ -45,7 +45,8 @@ _MOVING, _STEADY, _POSED = places_of(MOVING), places_of(STEADY), places_of(POSED
 
 def film_points(dataset: Dataset328) -> Float:
     """The kept landmarks of every frame, steadied, px of the inner square, (T, K, 2); zeros without a face."""
-    points = np.nan_to_num(inner_points(dataset.landmarks_TK2, dataset.affine_T23, INNER_OFFSET_PX))
+    points = inner_points(dataset.landmarks_TK2, dataset.affine_T23, INNER_OFFSET_PX)
+    points[~dataset.valid_T] = 0.0
     steadied = points.copy()
     before, here, after = _STEADIED
     for start, stop in dataset.clips:
