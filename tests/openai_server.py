@@ -6,13 +6,16 @@ import asyncio
 import io
 import json
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 from fastapi import FastAPI, Form, Request, UploadFile
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+
+from tests.page_server import serve
 
 KEY = "sk-test"
 
@@ -87,3 +90,18 @@ def openai_server() -> tuple[FastAPI, Told]:
         return StreamingResponse(sound(), media_type="audio/pcm")
 
     return app, told
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[tuple[str, Told]]:
+    app, told = openai_server()
+    with serve(app) as address:
+        yield f"{address}/v1", told
+
+
+@pytest.fixture
+def told(other: tuple[str, Told]) -> Told:
+    """As it was at first."""
+    told = other[1]
+    told.__init__()  # type: ignore[misc]
+    return told
