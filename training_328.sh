@@ -63,9 +63,10 @@ clock() { printf '%d:%02d:%02d' $(($1 / 3600)) $(($1 / 60 % 60)) $(($1 % 60)); }
 
 STAGE=
 on_exit() {
-    local code=$?
+    local code=$? next='the same command continues from here'
+    ((code != 2)) || next='mend what the error above names; then the same command continues from here' # bad input
     ((code == 0)) || [[ -z $STAGE ]] ||
-        echo "=== stopped in '$STAGE' after $(clock $SECONDS) (exit code $code); the same command continues from here" >&2
+        echo "=== stopped in '$STAGE' after $(clock $SECONDS) (exit code $code); $next" >&2
 }
 trap on_exit EXIT
 

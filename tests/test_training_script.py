@@ -108,5 +108,6 @@ def test_a_failure_keeps_its_exit_code(place: Path) -> None:
     python = place / ".venv" / "bin" / "python"
     python.write_text('#!/usr/bin/env bash\n[[ "$*" != *syncnet* ]] || exit 2\n')
     script = start(place, PRESET="tiny")
-    script.communicate(timeout=60)
+    _, complained = script.communicate(timeout=60)
     assert script.returncode == 2
+    assert "(exit code 2); mend what the error above names; then the same command continues" in complained
