@@ -26,6 +26,7 @@ _FRAME_S: Final = 1 / FPS
 _TIER_ROUNDS: Final = 3
 _BEFORE_CANCEL: Final = 15  # frames that are shown
 _SOAK_WARM: Final = 10  # utterances before the first look
+_PLACE_S: Final = 30  # in which a place becomes free
 
 
 class Sound(NamedTuple):
@@ -70,14 +71,15 @@ async def _session(address: str, tier: str) -> AsyncIterator[LiveClient]:
 
 
 async def _connected(address: str, tier: str) -> LiveClient:
-    """A session; the place of the one before it is free a moment after that one is closed."""
-    try:
-        return await LiveClient.connect(address, tiers=[tier])
-    except ProblemError as busy:
-        if busy.retry_after_s is None:
-            raise
-        await asyncio.sleep(busy.retry_after_s)
-        return await LiveClient.connect(address, tiers=[tier])
+    """A session; the places of those before it are free when the server has put them away, on a busy machine later."""
+    async with asyncio.timeout(_PLACE_S):
+        while True:
+            try:
+                return await LiveClient.connect(address, tiers=[tier])
+            except ProblemError as busy:
+                if busy.retry_after_s is None:
+                    raise
+                await asyncio.sleep(busy.retry_after_s)
 
 
 async def _give(avatar: LiveClient, sound: Sound) -> None:
