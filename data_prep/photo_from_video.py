@@ -1,10 +1,11 @@
-"""The frame of a short video that makes the best photo: frontal, eyes open, mouth closed, sharp.
+"""The frame of a video that makes the best photo: frontal, eyes open, mouth closed, sharp.
 
 Axes: H W C picture, K landmarks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -36,22 +37,34 @@ def best_frame(path: Path, detector: FaceDetector, mesh: FaceMesh) -> NDArray[np
     Raises:
         NotAVideoError: it is no video, or has no picture.
     """
-    best: NDArray[np.uint8] | None = None
-    least = np.inf
-    with open_media(path) as container:
-        stream = picture_stream(container, path)
-        if stream.codec_context.width * stream.codec_context.height > _LARGEST_PIXELS:
-            raise NotAVideoError(f"{path.name} has frames larger than 8K: make it smaller first")
-        for picture in islice(decode_pictures(container, stream), 0, _FRAMES, _EVERY):
-            rgb = upright(decode_rgb(picture), picture.rotation)
-            badness = _badness(rgb, detector, mesh)
-            if best is None or badness < least:
-                best, least = rgb, badness
+    best = best_picture(_looked_at(path), detector, mesh)
     if best is None:
         raise NotAVideoError(
             f"{path.name} holds no picture that can be decoded: export it anew as MP4, or give a photo"
         )
     return best
+
+
+def best_picture(
+    pictures: Iterable[NDArray[np.uint8]], detector: FaceDetector, mesh: FaceMesh
+) -> NDArray[np.uint8] | None:
+    """The one of some RGB pictures that makes the best photo; the first where none shows a face, None of none."""
+    best: NDArray[np.uint8] | None = None
+    least = np.inf
+    for rgb_HWC in pictures:
+        badness = _badness(rgb_HWC, detector, mesh)
+        if best is None or badness < least:
+            best, least = rgb_HWC, badness
+    return best
+
+
+def _looked_at(path: Path) -> Iterator[NDArray[np.uint8]]:
+    with open_media(path) as container:
+        stream = picture_stream(container, path)
+        if stream.codec_context.width * stream.codec_context.height > _LARGEST_PIXELS:
+            raise NotAVideoError(f"{path.name} has frames larger than 8K: make it smaller first")
+        for picture in islice(decode_pictures(container, stream), 0, _FRAMES, _EVERY):
+            yield upright(decode_rgb(picture), picture.rotation)
 
 
 def _badness(rgb_HWC: NDArray[np.uint8], detector: FaceDetector, mesh: FaceMesh) -> float:

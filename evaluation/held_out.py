@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.dataset_328 import Dataset328, open_dataset
+from data_prep.errors import PhotoError
 from evaluation import block as block_module
 from evaluation import lips, picture
 from evaluation.block import HeldOutFrames, NoTestBlockError, consecutive
 from evaluation.lpips_distance import find_lpips
-from evaluation.metrics import GENERATED, REAL, SHUFFLED, TAKES, Block, Take, leak, score_take
+from evaluation.metrics import GENERATED, PHOTO, REAL, SHUFFLED, TAKES, Block, Take, leak, score_take
 from evaluation.networks import Speaker, speaker_of
+from evaluation.photo_take import photo_take
 from evaluation.sync import WINDOW_FRAMES, OnnxSyncScorer, SyncScore, SyncScorer, score_sync, voiced_windows
 from evaluation.takes import DIGITAL_SILENCE, ROOM_TONE, draw_takes, landmarks_of_takes, shuffled_names
 from evaluation.truth import Truth
@@ -32,6 +34,7 @@ from recipe.mouth import mouth_boxes, pixel_boxes
 from recipe.recipe_328 import PATCH_TOP_PX
 from services.avatars.avatar import Avatar, FilmAvatar, open_folder
 from services.runtimes.onnx import OnnxRuntime
+from services.runtimes.runtime import Graph
 
 _OPENING_MEMORY = 4  # frames after which an opening has forgotten itself: so many count as one observation
 
@@ -103,7 +106,12 @@ def find_scorer(checkpoint_dir: Path | None) -> SyncScorer | str:
 
 
 def evaluate_held_out(
-    avatar: Avatar, dataset: Dataset328, speaker: Speaker, scorer: SyncScorer | str, truth: Truth | None = None
+    avatar: Avatar,
+    dataset: Dataset328,
+    speaker: Speaker,
+    scorer: SyncScorer | str,
+    truth: Truth | None = None,
+    photo_ears: Graph | None = None,
 ) -> Evaluation:
     """Draw all takes of the test block and score them.
 
@@ -111,6 +119,7 @@ def evaluate_held_out(
         speaker: the avatar's networks.
         scorer: the scoring SyncNet, or why there is none.
         truth: of a rendered recording; frame i of it is frame i of the dataset.
+        photo_ears: what photo avatars hear with; given, a photo avatar of the same person is measured too.
     Raises:
         ValueError: no usable test block, or the truth is of another recording.
     """
@@ -121,10 +130,12 @@ def evaluate_held_out(
     test = block_module.held_out_frames(dataset)
     stretches = block_module.other_stretches(test, len(dataset.valid_T))
     strips = draw_takes(avatar, dataset, speaker, test, stretches)
+    no_photo = None if photo_ears is None else _add_photo_take(strips, dataset, test, photo_ears)
     landmarks = landmarks_of_takes(dataset, test.frames_T, strips)
     real = Block(strips[REAL], landmarks[REAL], test.segment_T, test.sound.gate_T == 0)
     result = Evaluation(test.frames_T, test.segment_T, real.silent_T, test.inner_THWC)
-    for name in TAKES:
+    takes = [name for name in TAKES if name in strips]
+    for name in takes:
         take = Take(strips[name], landmarks[name], _sync_of_take(test, strips[name], scorer))
         result.scores.update({f"{name}.{metric}": value for metric, value in score_take(take, real).items()})
         result.openings[name] = lips.opening_T(landmarks[name])
@@ -135,14 +146,27 @@ def evaluate_held_out(
     height, width = strips[REAL].shape[1:3]
     mouth = picture.box_regions(pixel_boxes(mouth_boxes(landmarks[REAL]), height, width), height, width)
     result.psnr_mouth_T = picture.psnr_T(strips[GENERATED], strips[REAL], mouth)
-    result.strips = {name: strips[name] for name in TAKES}
-    result.landmarks = {name: landmarks[name] for name in TAKES}
+    result.strips = {name: strips[name] for name in takes}
+    result.landmarks = {name: landmarks[name] for name in takes}
     distance = find_lpips()
-    for name in TAKES:
+    for name in takes:
         seen = unknown(distance) if isinstance(distance, str) else known(distance(strips[name], strips[REAL]))
         result.scores[f"{name}.lpips"] = seen
     result.notes = _notes(avatar, dataset, result, stretches)
+    if no_photo:
+        result.notes.append(f"There is no photo avatar of this person to compare with: {no_photo}")
     return result
+
+
+def _add_photo_take(
+    strips: dict[str, NDArray[np.uint8]], dataset: Dataset328, test: HeldOutFrames, ears: Graph
+) -> str | None:
+    """Returns why there is none."""
+    try:
+        strips[PHOTO] = photo_take(dataset, test, ears)
+    except PhotoError as error:
+        return str(error)
+    return None
 
 
 def _sync_of_take(test: HeldOutFrames, strips_THWC: NDArray[np.uint8], scorer: SyncScorer | str) -> SyncScore | str:

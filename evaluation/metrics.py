@@ -1,8 +1,9 @@
 """Every metric of one take, by one function, so that the drawn and the real video are measured alike.
 
 A *take* is one version of the test block's frames: drawn with their own sound ("generated"), filmed ("real"),
-drawn with other sound ("shuffled"), or with the closed reference mouth pasted on every frame ("closed"). The
-result is a flat dictionary `<take>.<metric>`. Keys are stable: avatars carry them in avatar.json.
+drawn with other sound ("shuffled"), with the closed reference mouth pasted on every frame ("closed"), or with the lower
+face of a photo avatar of the same person, told the block's own sound ("photo"; only where it is asked for). The result
+is a flat dictionary `<take>.<metric>`. Keys are stable: avatars carry them in avatar.json.
 
 Axes: T frames, K landmarks, H W C picture.
 """
@@ -21,12 +22,13 @@ from recipe.mask_328 import alpha_bounds, hidden_mask
 from recipe.mouth import mouth_boxes, pixel_boxes
 from recipe.recipe_328 import PATCH_TOP_PX
 
-GENERATED, REAL, SHUFFLED, CLOSED = "generated", "real", "shuffled", "closed"
+GENERATED, REAL, SHUFFLED, CLOSED, PHOTO = "generated", "real", "shuffled", "closed", "photo"
 TAKES = {
     GENERATED: "drawn with the block's own sound",
     REAL: "the filmed frames: the upper bound",
     SHUFFLED: "drawn with sound from elsewhere: what luck scores",
     CLOSED: "closed reference mouth pasted on every frame: what not speaking scores",
+    PHOTO: "a photo avatar of the same person, made of one training frame: what is to be beaten",
 }
 
 

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from evaluation.block import HeldOutFrames
 from recipe.film.draw import FilmFace
+from recipe.mask_328 import alpha_bounds
 from recipe.progress import progress
 from recipe.recipe_328 import PATCH_TOP_PX
 from services.avatars.avatar import Avatar, FilmAvatar
@@ -103,6 +104,15 @@ class FilmSpeaker:
 def speaker_of(avatar: Avatar, runtime: Runtime) -> Speaker:
     """What draws an avatar that was made of a recording."""
     return FilmSpeaker(avatar, runtime) if isinstance(avatar, FilmAvatar) else AvatarSpeaker(avatar, runtime)
+
+
+def laid_over(strips_THWC: NDArray[np.uint8], filmed_THWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lower faces blended into filmed strips inside the mask."""
+    alpha_1HW1 = (alpha_bounds()[1][None, PATCH_TOP_PX:, :, None] * 255).round().astype(np.uint8)
+    pairs = zip(strips_THWC, filmed_THWC, strict=True)
+    return np.concatenate(
+        [composite(np.concatenate([strip[None], alpha_1HW1], axis=-1), filmed[None]) for strip, filmed in pairs]
+    )
 
 
 def composite(patch_BHWC: NDArray[np.uint8], filmed_BHWC: NDArray[np.uint8]) -> NDArray[np.uint8]:

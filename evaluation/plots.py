@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _INK = "#1c2430"
-COLOURS = {"generated": "#c2410c", "real": "#1d4ed8", "shuffled": "#9ca3af", "closed": "#a78bfa", "true": "#1d4ed8"}
+COLOURS = {
+    "generated": "#c2410c", "real": "#1d4ed8", "shuffled": "#9ca3af", "closed": "#a78bfa", "photo": "#0f766e",
+    "true": "#1d4ed8",
+}  # fmt: skip
 _WIDTH_IN, _HEIGHT_IN = 9.6, 2.7
 
 
@@ -70,7 +73,7 @@ def opening_plot(
     seconds = np.arange(len(segment_T)) / FPS
     _shade(axes, seconds, silent_T)
     for name, curve in curves.items():
-        thin = name in ("shuffled", "closed")
+        thin = name in ("shuffled", "closed", "photo")
         axes.plot(
             seconds, 100 * _broken(curve, segment_T), color=COLOURS[name], lw=1 if thin else 1.6, label=name,
             ls="--" if thin else "-",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from evaluation import plots
 from evaluation.driven import Driven
 from evaluation.held_out import Evaluation, flatten
-from evaluation.metrics import CLOSED, GENERATED, METRICS, REAL, SHUFFLED, TAKES, MetricInfo
+from evaluation.metrics import CLOSED, GENERATED, METRICS, PHOTO, REAL, SHUFFLED, TAKES, MetricInfo
 from evaluation.value import Value
 from recipe.files import written_aside
 from recipe.recipe_328 import INNER_PX, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
@@ -168,12 +168,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_side_by_side(path: Path, evaluation: Evaluation, audio_S: NDArray[np.float32]) -> None:
-    """Filmed, drawn, and their difference, side by side, with the recording's sound."""
-    with Mp4Writer(path, 3 * INNER_PX, INNER_PX, SAMPLE_RATE_HZ, 1) as writer:
+    """Filmed, drawn, their difference, and the photo avatar if there is one, with the recording's sound."""
+    names = list(_views(evaluation, 0))
+    with Mp4Writer(path, len(names) * INNER_PX, INNER_PX, SAMPLE_RATE_HZ, 1) as writer:
         for t, frame in enumerate(evaluation.frames_T):
-            filmed = evaluation.inner_THWC[t]
-            drawn = plots.inner_square(filmed, evaluation.strips[GENERATED][t])
-            views = {"filmed": filmed, "drawn": drawn, "difference x4": plots.difference(drawn, filmed)}
+            views = _views(evaluation, t)
             picture = np.concatenate([_labelled(view, name) for name, view in views.items()], axis=1)
             pcm_S = np.zeros(SAMPLES_PER_FRAME, np.float32)
             own = audio_S[frame * SAMPLES_PER_FRAME : (frame + 1) * SAMPLES_PER_FRAME]
@@ -197,21 +196,22 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scores, columns = evaluation.scores, list(TAKES)
+    scores, columns = evaluation.scores, list(evaluation.strips)
     curves = {name: evaluation.openings[name] for name in (REAL, GENERATED)}
-    luck = {name: evaluation.openings[name] for name in (REAL, *(n for n in TAKES if n not in curves))}
+    others = {name: evaluation.openings[name] for name in (REAL, *(n for n in columns if n not in curves))}
     segment_T, silent_T = evaluation.segment_T, evaluation.silent_T
     html = environment.get_template("report.html.j2").render(
         facts=facts,
-        takes=TAKES,
+        takes={name: TAKES[name] for name in columns},
         rows=table(scores, columns, METRICS),
         truth_rows=table(scores, columns, (*TRUTH_METRICS, *viseme_metrics(scores))),
         notes=evaluation.notes,
         headline=headline(scores),
         frames=len(evaluation.frames_T),
         opening_svg=plots.opening_plot(curves, segment_T, silent_T, "Opening of the mouth (silence shaded)"),
-        luck_svg=plots.opening_plot(luck, segment_T, silent_T, "The same for other sound and for the closed mouth"),
+        others_svg=plots.opening_plot(others, segment_T, silent_T, "The same for what it is compared with"),
         psnr_svg=plots.psnr_plot(evaluation.psnr_mouth_T, segment_T, silent_T),
+        views=list(_views(evaluation, 0, closed=True)),
         samples=_samples(evaluation),
         video=data_uri(side_by_side.read_bytes(), "video/mp4"),
         driven=[_driven_section(name, one) for name, one in driven.items()],
@@ -268,17 +268,26 @@ def _driven_section(name: str, one: Driven) -> dict[str, Any]:
 
 
 def _samples(evaluation: Evaluation) -> list[dict[str, str]]:
-    """Sheets of one frame each: filmed, drawn, difference, closed reference."""
+    """Sheets of one frame each."""
     sheets = []
     chosen = plots.sample_frames(evaluation.openings[REAL], evaluation.psnr_mouth_T, evaluation.silent_T)
     for what, t in chosen.items():
-        filmed = evaluation.inner_THWC[t]
-        drawn = plots.inner_square(filmed, evaluation.strips[GENERATED][t])
-        closed = plots.inner_square(filmed, evaluation.strips[CLOSED][t])
-        views = np.concatenate([filmed, drawn, plots.difference(drawn, filmed), closed], axis=1)
+        views = np.concatenate(list(_views(evaluation, t, closed=True).values()), axis=1)
         caption = f"{what}: frame {evaluation.frames_T[t]}, mouth PSNR {evaluation.psnr_mouth_T[t]:.1f} dB"
         sheets.append({"caption": caption, "uri": data_uri(plots.jpeg(views), "image/jpeg")})
     return sheets
+
+
+def _views(evaluation: Evaluation, t: int, closed: bool = False) -> dict[str, NDArray[np.uint8]]:
+    """What is shown of frame t, by its heading."""
+    filmed = evaluation.inner_THWC[t]
+    drawn = plots.inner_square(filmed, evaluation.strips[GENERATED][t])
+    views = {"filmed": filmed, "drawn": drawn, "difference x4": plots.difference(drawn, filmed)}
+    if PHOTO in evaluation.strips:
+        views["photo avatar"] = plots.inner_square(filmed, evaluation.strips[PHOTO][t])
+    if closed:
+        views["closed reference"] = plots.inner_square(filmed, evaluation.strips[CLOSED][t])
+    return views
 
 
 def _labelled(picture_HWC: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:

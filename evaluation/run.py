@@ -13,7 +13,7 @@ from data_prep.dataset_328 import Dataset328, open_dataset
 from evaluation.driven import Driven, evaluate_driven
 from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, reader_of
 from evaluation.held_out import evaluate_held_out, find_scorer
-from evaluation.metrics import METRICS, TAKES
+from evaluation.metrics import METRICS
 from evaluation.networks import Speaker, speaker_of
 from evaluation.report import (
     TRUTH_METRICS,
@@ -31,6 +31,7 @@ from evaluation.sync import SyncScorer
 from evaluation.truth import Truth, load_truth
 from recipe.places import at_home
 from services.avatars.avatar import Avatar, open_video_avatar
+from services.avatars.photo_model import load_ears
 from services.container import build_services
 from services.runtimes.onnx import OnnxRuntime
 
@@ -42,9 +43,10 @@ def evaluate(options: argparse.Namespace) -> None:
     scorer = find_scorer(options.checkpoint_dir / options.name)
     truth = load_truth(options.against) if options.against else None
     out = options.out or at_home("result") / "evaluation" / options.name
-    speaker = speaker_of(avatar, OnnxRuntime(options.device))
-    evaluation = evaluate_held_out(avatar, dataset, speaker, scorer, truth)
-    columns = list(TAKES)
+    runtime = OnnxRuntime(options.device)
+    speaker = speaker_of(avatar, runtime)
+    evaluation = evaluate_held_out(avatar, dataset, speaker, scorer, truth, load_ears(runtime))
+    columns = list(evaluation.strips)
     _print(terminal_table(table(evaluation.scores, columns, METRICS), columns))
     if truth is not None:
         metrics = (*TRUTH_METRICS, *viseme_metrics(evaluation.scores))

@@ -16,9 +16,8 @@ from evaluation import block as block_module
 from evaluation.block import HeldOutFrames, Sound
 from evaluation.faces import find_landmarks, pasted_frames, to_strip
 from evaluation.metrics import CLOSED, GENERATED, REAL, SHUFFLED
-from evaluation.networks import Speaker, composite
+from evaluation.networks import Speaker, laid_over
 from recipe.crop import INNER
-from recipe.mask_328 import alpha_bounds
 from recipe.recipe_328 import PATCH_TOP_PX
 from services.avatars.avatar import Avatar
 from services.avatars.template import TemplateVideo
@@ -31,7 +30,7 @@ _FRAMES_CACHE_BYTES = 256 << 20
 def draw_takes(
     avatar: Avatar, dataset: Dataset328, speaker: Speaker, test: HeldOutFrames, stretches: list[NDArray[np.int64]]
 ) -> dict[str, NDArray[np.uint8]]:
-    """Strips of every take: TAKES, further shuffled ones, and the synthetic silences on the first frames."""
+    """Strips of every take: TAKES but PHOTO, further shuffled ones, and the synthetic silences on the first frames."""
     count, heard = min(len(test.frames_T), _SILENCE_FRAMES), block_module.heard_samples(dataset)
     sounds: dict[str, Sound] = {GENERATED: test.sound}
     for name, stretch in zip(shuffled_names(stretches), stretches, strict=True):
@@ -41,15 +40,9 @@ def draw_takes(
     embeddings = {name: speaker.embed(sound.pcm_TS, sound.gate_T) for name, sound in sounds.items()}
     strips = speaker.draw(test, embeddings)
     strips[REAL] = np.ascontiguousarray(test.inner_THWC[:, PATCH_TOP_PX:])
-    strips[CLOSED] = closed_mouth(avatar.references_3HWC[0][INNER, INNER], strips[REAL])
+    closed_HWC = avatar.references_3HWC[0][INNER, INNER][PATCH_TOP_PX:]
+    strips[CLOSED] = laid_over(np.broadcast_to(closed_HWC, strips[REAL].shape), strips[REAL])
     return strips
-
-
-def closed_mouth(reference_HWC: NDArray[np.uint8], filmed_THWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The closed reference's lower face, blended into every filmed strip inside the mask."""
-    alpha = (alpha_bounds()[1][PATCH_TOP_PX:, :, None] * 255).round().astype(np.uint8)
-    patch_HWC = np.concatenate([reference_HWC[PATCH_TOP_PX:], alpha], axis=-1)
-    return np.stack([composite(patch_HWC[None], filmed[None])[0] for filmed in filmed_THWC])
 
 
 def shuffled_names(stretches: list[NDArray[np.int64]]) -> list[str]:

@@ -29,7 +29,7 @@ def truth_scores(
     zoom_T = np.sqrt(np.linalg.det(affine_T23[:, :, :2].astype(np.float64)))
     eyes_px = float(np.mean(truth.eyes_T[test.frames_T] * scale[0] * zoom_T))
     scores = {}
-    for name in TAKES:
+    for name in (name for name in TAKES if name in landmarks):
         opening = opening_over_eyes_T(landmarks[name])
         for metric, value in score_openings(opening, truth, test.frames_T, test.segment_T).items():
             scores[f"{name}.{metric}"] = value
