@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data_prep.dataset_328 import SCHEMA, VERSION, Dataset328
 from data_prep.video import FrameWriter, iter_rgb
 from evaluation.block import HeldOutFrames, sound_at
+from evaluation.faces import find_landmarks
 from evaluation.networks import composite
 from evaluation.sync import WINDOW_FRAMES
 from recipe.crop import crop_face
@@ -35,7 +36,7 @@ def write_small_dataset(folder: Path) -> Path:
     affine_T23 = np.tile(np.array([[SCALE, 0, SHIFT_X], [0, SCALE, SHIFT_Y]], np.float32), (COUNT, 1, 1))
     np.save(folder / "crops.npy", np.stack([crop_face(frame, affine_T23[0]) for frame in frames]))
     np.savez(
-        folder / "track.npz", affine_T23=affine_T23, landmarks_TK2=np.zeros((COUNT, 478, 2), "f4"),
+        folder / "track.npz", affine_T23=affine_T23, landmarks_TK2=find_landmarks(frames),
         valid_T=np.ones(COUNT, bool), opening_T=material(FIRST, COUNT).opening_T.astype("f4"),
         blur_T=np.ones(COUNT, "f4"), pose_T3=np.zeros((COUNT, 3), "f4"), box_T4=np.zeros((COUNT, 4), "f4"),
     )  # fmt: skip

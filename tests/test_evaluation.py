@@ -15,7 +15,7 @@ from evaluation.__main__ import main
 from evaluation.block import NoTestBlockError, digital_silence, held_out_frames, other_stretches, room_tone
 from evaluation.driven import loudness_T
 from evaluation.held_out import Evaluation, evaluate_avatar, evaluate_held_out
-from evaluation.metrics import METRICS, TAKES
+from evaluation.metrics import METRICS, PHOTO, TAKES
 from evaluation.networks import AvatarSpeaker
 from evaluation.report import headline, table, terminal_table
 from evaluation.truth import load_truth
@@ -24,6 +24,7 @@ from recipe.mask_328 import alpha_bounds
 from recipe.recipe_328 import PATCH_TOP_PX, SAMPLES_PER_FRAME
 from recipe.sound import load_audio, write_wav
 from services.avatars.avatar import Avatar, open_avatar
+from services.avatars.photo_model import load_ears
 from services.runtimes.onnx import OnnxRuntime
 from tests.evaluation_material import COUNT, FIRST, TEST, LipReader, Parrot, Statue, write_small_dataset
 from tests.metrics_material import DATA
@@ -127,6 +128,16 @@ def test_the_truth_agrees_with_the_filmed_lips(parrot: Evaluation) -> None:
     assert number(parrot, "closed.truth_lmd_percent") > number(parrot, "real.truth_lmd_percent") + 0.5
 
 
+def test_a_person_of_whom_no_frame_makes_a_photo_is_measured_without(
+    avatar: Avatar, dataset: Dataset328, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.photo_take.best_picture", lambda *_: np.full((512, 512, 3), 127, np.uint8))
+    ears = load_ears(OnnxRuntime("cpu", threads=1))
+    scored = evaluate_held_out(avatar, dataset, Parrot(), "none", photo_ears=ears)
+    assert list(scored.strips) == [take for take in TAKES if take != PHOTO]
+    assert any("no photo avatar of this person to compare with: " in note and "face" in note for note in scored.notes)
+
+
 def test_the_truth_of_another_recording_is_refused(avatar: Avatar, dataset: Dataset328) -> None:
     truth = load_truth(DATA / "presenter_ground_truth.npz")
     short = replace(truth, opening_T=truth.opening_T[:50])
@@ -198,6 +209,8 @@ def test_the_command_writes_its_files_and_says_what_it_could_not_measure(
     assert document["schema"] == "avatar328/evaluation" and scores["test_frames"] == TEST[1] - TEST[0]
     assert scores["generated.sync_confidence"] is None and scores["generated.sync_confidence.why"]
     assert 0 < scores["generated.psnr_mouth_db"] < 60
+    assert scores["photo.opening_r"] > 0.6 and scores["photo.sharpness_ratio"] > 0.5  # a photo that hears and speaks
+    assert scores["photo.psnr_mouth_db"] > scores["generated.psnr_mouth_db"]  # the toy's networks know nothing
     said = document["driven"]["hello"]
     assert {"opening_loudness_r", "leak_r", "silence_move_percent", "truth_opening_r", "truth_closure_percent"} <= set(
         said
@@ -210,7 +223,7 @@ def test_the_command_writes_its_files_and_says_what_it_could_not_measure(
     assert "http://" not in report.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
-    for video, frames, width in (("side_by_side.mp4", TEST[1] - TEST[0], 960), ("driven_hello.mp4", 30, 256)):
+    for video, frames, width in (("side_by_side.mp4", TEST[1] - TEST[0], 1280), ("driven_hello.mp4", 30, 256)):
         with av.open(str(out / video)) as container:
             assert container.streams.audio and container.streams.video[0].width == width
             assert sum(1 for _ in container.decode(video=0)) == frames
@@ -222,7 +235,8 @@ def test_packaging_gets_flat_finite_numbers_from_a_folder_of_any_name(
 ) -> None:
     folder = build_toy_avatar(tmp_path / ".toy.part", presenter_video)
     scores = evaluate_avatar(folder, dataset_dir)
-    assert {f"{take}.psnr_mouth_db" for take in TAKES} <= set(scores)
+    assert {f"{take}.psnr_mouth_db" for take in TAKES if take != PHOTO} <= set(scores)
+    assert not any(key.startswith(PHOTO) for key in scores)  # it takes seconds, and tells nothing about this avatar
     assert {"shuffled.leak_r", "generated.opening_r", "generated.digital_silence_move_percent"} <= set(scores)
     for key, value in scores.items():
         assert isinstance(value, str) == key.endswith(".why")
