@@ -102,7 +102,8 @@ def _summary(folder: Path, changed: bool) -> None:
         return
     log.info("%s: %d frames, %d of them with a good face", folder, manifest["frames"], manifest["valid_frames"])
     for reason, frames in manifest["excluded"].items():
-        log.info("  left out: %d frames, %s, at %s", frames, reason, manifest["excluded_at"][reason])
+        counted = f"{frames} frame{'s' * (frames != 1)}"
+        log.info("  left out: %s, %s, at %s", counted, reason, manifest["excluded_at"][reason])
     if manifest["second_face_frames"]:
         log.info("  %d frames show a second face; the larger one was followed", manifest["second_face_frames"])
     log.info("  sound: %s", manifest["av_offset"]["evidence"])
