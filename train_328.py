@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import configargparse
 
-from recipe.avatar_format import parse_consent, read_manifest
+from recipe.avatar_format import read_manifest
+from recipe.consent import parse_consent
 from recipe.errors import ConsentFormatError, UserError
 from recipe.files import why_not_written
 from recipe.installed import missing_packages_are_said

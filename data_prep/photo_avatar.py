@@ -14,16 +14,8 @@ from data_prep.photo import PreparedPhoto, Stopwatch, prepare_photo
 from data_prep.photo_report import jpeg, report_page
 from data_prep.photo_restoration import Restore
 from recipe.articulation.mouth_units import MOUTH_UNITS
-from recipe.avatar_format import (
-    PHOTO_FILE,
-    POSTER_FILE,
-    REPORT_FILE,
-    AvatarManifest,
-    Consent,
-    parse_consent,
-    read_manifest,
-    seal_avatar,
-)
+from recipe.avatar_format import PHOTO_FILE, POSTER_FILE, REPORT_FILE, AvatarManifest, read_manifest, seal_avatar
+from recipe.consent import Consent, parse_consent
 from recipe.errors import BrokenAvatarError, OutputError
 from recipe.files import built_aside
 from recipe.names import check_name

@@ -24,8 +24,9 @@ from data_prep.video import iter_rgb
 from evaluation.faces import to_strip
 from evaluation.held_out import evaluate_held_out
 from evaluation.networks import Speaker
-from evaluation.report import SetScores, write_side_by_side
+from evaluation.report import write_side_by_side
 from evaluation.sync import SyncScorer
+from evaluation.tables import SetScores
 from evaluation.truth import Truth, load_truth
 from evaluation.visemes import LipReader, accuracy_percent, dominant_T
 from recipe.crop import crop_face

@@ -15,7 +15,9 @@ from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, 
 from evaluation.held_out import evaluate_held_out, find_scorer
 from evaluation.metrics import METRICS
 from evaluation.networks import Speaker, speaker_of
-from evaluation.report import (
+from evaluation.report import write_metrics, write_report, write_side_by_side
+from evaluation.sync import SyncScorer
+from evaluation.tables import (
     TRUTH_METRICS,
     SetScores,
     driven_table,
@@ -23,11 +25,7 @@ from evaluation.report import (
     table,
     terminal_table,
     viseme_metrics,
-    write_metrics,
-    write_report,
-    write_side_by_side,
 )
-from evaluation.sync import SyncScorer
 from evaluation.truth import Truth, load_truth
 from recipe.places import at_home
 from services.avatars.avatar import Avatar, open_video_avatar

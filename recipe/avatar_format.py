@@ -19,12 +19,13 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, date, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from recipe.errors import BrokenAvatarError, ConsentFormatError
+from recipe.consent import Consent, recorded_consent
+from recipe.errors import BrokenAvatarError
 from recipe.files import sha256, written_aside
 from recipe.recipe_328 import RecipeMismatchError, check_recipe
 
@@ -51,7 +52,6 @@ FILM_FILE: Final = "film.npz"  # the arrays of recipe.film.arrays
 PHOTO_FILE: Final = "photo.npz"  # the arrays of recipe.warp.arrays
 REPORT_FILE: Final = "report.html"  # what was found in the photo
 Kind = Literal["video", "film", "photo"]
-ConsentState = Literal["recorded", "synthetic", "none"]  # of the person that an avatar shows
 FILES_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "video": AVATAR_FILES,
     "film": (FRAMES_FILE, TRACK_FILE, POSTER_FILE, AUDIO_ENCODER_FILE, FILM_FILE),
@@ -74,22 +74,11 @@ OPTIONAL_OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "photo": (AUDIO_ENCODER_FILE,),
 }
 _REPACK = "copy the avatar again from where it was made, or package it again"
-_CONSENT_PATTERN = re.compile(r"\s*(?P<who>\S.*?)\s*,\s*(?P<date>\d{4}-\d{2}-\d{2})\s*,\s*(?P<scope>\S.*?)\s*", re.S)
 _DEEPEST: Final = 6  # lists and objects in one another
 _LONGEST: Final = 1 << 20  # bytes of an avatar.json
 _MOST_FRAMES: Final = 60 * 60 * 25
 _MOST_PIXELS: Final = 8192 * 4352
 _SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """Who agreed to be an avatar, when, for what use, and on which recording."""
-
-    who: str
-    date: str
-    scope: str
-    source_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +126,6 @@ _TYPES: Final[dict[str, type]] = {
 }
 
 
-def parse_consent(text: str, source_sha256: str) -> Consent:
-    """Read "who, date, scope", e.g. "Ada Lovelace, 2026-11-20, product videos and live demos".
-
-    Args:
-        text: the date is YYYY-MM-DD; commas may stand in the name and in the scope.
-        source_sha256: hash of the recording the avatar was trained on.
-    Raises:
-        ConsentFormatError: a part is missing, or there is no such day.
-    """
-    match = _CONSENT_PATTERN.fullmatch(text)
-    try:
-        if match is None:
-            raise ValueError("it is not of that form")
-        date.fromisoformat(match["date"])
-    except ValueError as error:
-        raise ConsentFormatError(
-            f'consent {text!r}: {error}; write "who, YYYY-MM-DD, scope", '
-            'for example "Ada Lovelace, 2026-11-20, product videos"'
-        ) from error
-    return Consent(match["who"], match["date"], match["scope"], source_sha256)
-
-
 def parse_manifest(document: object, where: Path) -> AvatarManifest:
     """Check a decoded avatar.json.
 
@@ -188,7 +155,7 @@ def parse_manifest(document: object, where: Path) -> AvatarManifest:
         check_recipe(document["recipe"], str(where))
     except RecipeMismatchError as error:
         raise BrokenAvatarError(str(error)) from error
-    consent = _parse_recorded_consent(document.get("consent"), where)
+    consent = recorded_consent(document.get("consent"), where)
     return AvatarManifest(consent=consent, kind=kind, **{field: document[field] for field in _TYPES})
 
 
@@ -236,18 +203,6 @@ def _can_be_written(text: str) -> bool:
     except UnicodeEncodeError:  # half a surrogate pair
         return False
     return True
-
-
-def _parse_recorded_consent(value: object, where: Path) -> Consent | None:
-    if value is None:
-        return None
-    names = [field.name for field in fields(Consent)]
-    if not isinstance(value, dict) or any(not isinstance(value.get(name), str) or not value[name] for name in names):
-        raise BrokenAvatarError(
-            f"{where}: field 'consent' is {value!r}, expected null or {', '.join(names)}; "
-            'record it again with python -m services.avatars consent NAME "who, date, scope"'
-        )
-    return Consent(**{name: value[name] for name in names})
 
 
 def read_manifest(folder: Path) -> AvatarManifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from recipe.avatar_format import parse_consent
+from recipe.consent import parse_consent
 from recipe.errors import ConsentFormatError
 
 

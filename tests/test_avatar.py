@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recipe.avatar_format import AVATAR_FILES, parse_consent, read_manifest, seal_avatar, write_manifest
+from recipe.avatar_format import AVATAR_FILES, read_manifest, seal_avatar, write_manifest
+from recipe.consent import parse_consent
 from recipe.errors import BadNameError, BrokenAvatarError, ConsentFormatError, InUseError
 from services.avatars.__main__ import main
 from services.avatars.avatar import list_avatars, open_avatar, record_consent

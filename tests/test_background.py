@@ -17,8 +17,9 @@ from data_prep.photo import Stopwatch
 from data_prep.photo_avatar import PhotoRequest, make_photo_avatar
 from data_prep.video import FrameWriter, iter_rgb
 from recipe.articulation.mouth_units import MOUTH_UNITS
-from recipe.avatar_format import FILM_FILE, FRAMES_FILE, TRACK_FILE, parse_consent, read_manifest, write_manifest
+from recipe.avatar_format import FILM_FILE, FRAMES_FILE, TRACK_FILE, read_manifest, write_manifest
 from recipe.avatar_format import seal_avatar as seal
+from recipe.consent import parse_consent
 from recipe.film.arrays import load_film, save_film
 from recipe.warp.draw import WarpedFace
 from services.avatars.avatar import FilmAvatar, PhotoAvatar, open_avatar

@@ -17,7 +17,7 @@ from data_prep.dataset_328 import Dataset328, open_dataset
 from data_prep.landmarks import follow_face
 from data_prep.video import FrameWriter, iter_rgb
 from evaluation.driving_sets import DrivingSet, as_dataset, evaluate_set, read_driving_set, reader_of
-from evaluation.report import SetScores, sets_text
+from evaluation.tables import SetScores, sets_text
 from evaluation.truth import Truth, load_truth
 from evaluation.visemes import LipReader, accuracy_percent, dominant_T
 from recipe.mouth import mouth_opening

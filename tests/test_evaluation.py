@@ -17,7 +17,7 @@ from evaluation.driven import loudness_T
 from evaluation.held_out import Evaluation, evaluate_avatar, evaluate_held_out
 from evaluation.metrics import METRICS, PHOTO, TAKES
 from evaluation.networks import AvatarSpeaker
-from evaluation.report import headline, table, terminal_table
+from evaluation.tables import headline, table, terminal_table
 from evaluation.truth import load_truth
 from evaluation.value import Value, known, unknown
 from recipe.mask_328 import alpha_bounds

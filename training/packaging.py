@@ -24,11 +24,11 @@ from recipe.avatar_format import (
     POSTER_FILE,
     TRACK_FILE,
     AvatarManifest,
-    parse_consent,
     read_manifest,
     seal_avatar,
     write_manifest,
 )
+from recipe.consent import parse_consent
 from recipe.errors import BrokenAvatarError
 from recipe.files import built_aside
 from recipe.film.arrays import FILM_VERSION

@@ -18,13 +18,12 @@ from recipe.avatar_format import (
     PHOTO_FILE,
     TRACK_FILE,
     AvatarManifest,
-    ConsentState,
     check_files,
-    parse_consent,
     read_manifest,
     write_manifest,
 )
 from recipe.checked_arrays import Schema, check_forms, read_checked
+from recipe.consent import ConsentState, parse_consent
 from recipe.errors import BrokenAvatarError, UserError
 from recipe.film.arrays import FILM_VERSION, FilmArrays, load_film
 from recipe.locks import only_writer

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
-from recipe.avatar_format import ConsentState, parse_consent
+from recipe.consent import ConsentState, parse_consent
 from services.errors import BusyError, PhotosUnavailableError
 from services.types import ModelProvider, PhotoMaker, PhotoModel
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from recipe.avatar_format import MANIFEST_FILE, parse_consent, read_manifest
+from recipe.avatar_format import MANIFEST_FILE, read_manifest
+from recipe.consent import parse_consent
 from recipe.errors import ConsentFormatError
 from recipe.locks import only_writer
 from recipe.media import open_media, picture_stream, sound_stream

@@ -14,7 +14,7 @@ from recipe.aspect import windows
 from recipe.avatar_format import POSTER_FILE
 from recipe.recipe_328 import FPS
 from services.avatars.avatar import AvatarEntry
-from services.http import openapi, schemas
+from services.http import health_schemas, openapi, schemas
 from services.http.dependencies import Animations, Catalogue, KnownSettings
 from services.http.streams import pumped
 from services.streaming.idle import identity
@@ -87,7 +87,7 @@ async def avatar_frames(
     return await pumped(request, animations.idle_stream(model, lines, indices, transparent), MEDIA_TYPE, headers)
 
 
-def avatar_health(entry: AvatarEntry, public: bool) -> schemas.AvatarHealth:
+def avatar_health(entry: AvatarEntry, public: bool) -> health_schemas.AvatarHealth:
     """Whether an avatar can be used here.
 
     Args:
@@ -95,11 +95,11 @@ def avatar_health(entry: AvatarEntry, public: bool) -> schemas.AvatarHealth:
         public: whether others than this machine can reach the server.
     """
     if entry.manifest is None:
-        return schemas.AvatarHealth(name=entry.name, status="broken", problem=entry.problem)
+        return health_schemas.AvatarHealth(name=entry.name, status="broken", problem=entry.problem)
     if public and not entry.manifest.may_serve_publicly:
         problem = "it shows a person without a consent record"
-        return schemas.AvatarHealth(name=entry.name, status="refused", problem=problem)
-    return schemas.AvatarHealth(name=entry.name, status="ok")
+        return health_schemas.AvatarHealth(name=entry.name, status="refused", problem=problem)
+    return health_schemas.AvatarHealth(name=entry.name, status="ok")
 
 
 def _info(entry: AvatarEntry, default_avatar: str, public: bool) -> schemas.AvatarInfo:

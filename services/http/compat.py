@@ -24,7 +24,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from services.avatars.photo_studio import PhotoWish
-from services.http import schemas
+from services.http import health_schemas, schemas
 from services.http.context import AnimationContext, Context
 from services.http.photos import CONSENT_HEADER
 from services.http.streams import CLIENT_CLOSED_REQUEST, FORMATS, pumped_whole
@@ -73,8 +73,8 @@ def opea_router(results: ResultFolder) -> APIRouter:
         return Response(status_code=CLIENT_CLOSED_REQUEST) if path is None else os.fsdecode(path)
 
     @router.get("/v1/health")
-    async def health() -> schemas.Alive:
-        return schemas.Alive(status="alive")
+    async def health() -> health_schemas.Alive:
+        return health_schemas.Alive(status="alive")
 
     @router.post("/v1/wav2lip")
     async def wav2lip(context: Context, body: Annotated[Wav2Lip, Depends(_body(Wav2Lip))]) -> Response:

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from services.http import openapi, schemas
+from services.http import health_schemas, openapi
 from services.http.avatars import avatar_health
 from services.http.dependencies import Animations, Catalogue, KnownSettings, Metrics, Parts, State, Tts
 from services.http.live_talk import conversation_of
@@ -21,19 +21,19 @@ _PROMETHEUS: Final = "text/plain; version=0.0.4"
 
 
 @router.get("/livez", responses=openapi.PLAIN)
-async def livez() -> schemas.Alive:
+async def livez() -> health_schemas.Alive:
     """The process answers."""
-    return schemas.Alive(status="alive")
+    return health_schemas.Alive(status="alive")
 
 
 @router.get("/readyz", responses=openapi.READY)
-async def readyz(animations: Animations, state: State) -> schemas.Alive:
+async def readyz(animations: Animations, state: State) -> health_schemas.Alive:
     """The default avatar is warm, and there is a free place."""
     if not state.warm:
         raise HTTPException(503, state.problem or "the default avatar is being loaded")
     if not animations.slots.free:
         raise HTTPException(503, "all places are taken")
-    return schemas.Alive(status="ready")
+    return health_schemas.Alive(status="ready")
 
 
 @router.get("/health", responses=openapi.PLAIN)
@@ -45,37 +45,37 @@ def health(
     tts: Tts,
     state: State,
     settings: KnownSettings,
-) -> schemas.Health:
+) -> health_schemas.Health:
     """What works and what does not."""
     speech, limits = tts.status(), settings.limits
     found = parts.capacity.found
     reasons = [problem for problem in (state.problem, found and found.problem) if problem]
-    return schemas.Health(
+    return health_schemas.Health(
         status="degraded" if reasons else "ok" if state.warm else "starting",
         version=request.app.version,
         uptime_s=round(state.uptime_s, 1),
         reasons=reasons,
-        models=schemas.ModelHealth(
+        models=health_schemas.ModelHealth(
             device=settings.models.device, provider=state.provider, measured_ms=dict(parts.runtime_ms)
         ),
         avatars=[avatar_health(entry, settings.public) for entry in catalogue.known()],
-        speech=schemas.SpeechHealth(
+        speech=health_schemas.SpeechHealth(
             engine=speech.engine,
             default_voice=speech.default_voice,
             fallback_reason=speech.fallback_reason,
             degraded=speech.degraded,
         ),
-        sessions=schemas.SessionHealth(
+        sessions=health_schemas.SessionHealth(
             active=animations.slots.used,
             limit=animations.slots.count,
             source="setting" if parts.capacity.fixed else "measured" if found else "provisional",
-            measured=None if found is None else schemas.CapacityHealth(**asdict(found)),
+            measured=None if found is None else health_schemas.CapacityHealth(**asdict(found)),
         ),
-        limits=schemas.LimitHealth(
+        limits=health_schemas.LimitHealth(
             text_characters=limits.text_characters, upload_mb=limits.upload_mb, upload_s=limits.upload_s
         ),
-        creation=schemas.CreationHealth(enabled=not parts.creation.off, reason=parts.creation.off or None),
-        conversation=schemas.ConversationHealth(**conversation_of(parts.conversations)),
+        creation=health_schemas.CreationHealth(enabled=not parts.creation.off, reason=parts.creation.off or None),
+        conversation=health_schemas.ConversationHealth(**conversation_of(parts.conversations)),
         services={"tts": bool(speech.default_voice), "model": state.warm, "frame_generation": state.warm},
     )
 

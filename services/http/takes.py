@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from recipe.avatar_format import ConsentState
+from recipe.consent import ConsentState
 from recipe.errors import UserError
 from services.avatars.catalogue import AvatarCatalogue
 from services.http import openapi, schemas

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipe.aspect import Box
-from recipe.avatar_format import ConsentState
+from recipe.consent import ConsentState
 from recipe.recipe_328 import FPS
 
 GENERATED: Final = "AI-generated"
