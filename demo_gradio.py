@@ -240,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         page.block_thread()  # until Ctrl-C, which it takes itself
     finally:
         page.close(verbose=False)
-        parts.animations.close(_STOP_S)
+        parts.animations.work.close(_STOP_S)
         parts.animations.provenance.close()
     return 0
 

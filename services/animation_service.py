@@ -1,6 +1,6 @@
 """What a server does for its clients, whatever the transport: say a text, say an upload, idle.
 
-It decides who may speak and how many at a time, and watches what they do. `start` sets an utterance going.
+It decides who may speak, and watches what they do. `start` sets an utterance going.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from services.avatars.photo_studio import AVATAR_NAME, PhotoStudio, PhotoWish
 from services.avatars.preloaded import Preloaded, PreloadedPhotos
 from services.avatars.template import turning_frames
 from services.credentials.signing import Credentials
-from services.errors import ConsentMissingError, NotCutOutError, StoppingError, TemplateRangeError
+from services.errors import ConsentMissingError, NotCutOutError, TemplateRangeError
 from services.frame_generation_service import FrameGenerationService
 from services.speech.feed import SpeechFeed
 from services.streaming.debug_recorder import DebugRecorder
@@ -34,6 +34,7 @@ from services.streaming.traces import Traces
 from services.streaming.upload import UploadFeed, check_upload, kept_upload
 from services.types import AudioChunk, AvatarModel, ModelProvider, TTSService
 from services.utterance import Begin, SpokenText, UploadedSound
+from services.work import WorkInPlaces
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class AnimationService:
         idle: IdleFrames,
         recorder: DebugRecorder,
         metrics: ServiceMetrics,
-        slots: Slots,
+        work: WorkInPlaces,
         idle_slots: Slots,
         studio: PhotoStudio,
         preloaded: PreloadedPhotos,
@@ -69,7 +70,7 @@ class AnimationService:
 
         Args:
             models, frames, tts, idle, recorder, metrics: make, watch and count.
-            slots: how many utterances at a time.
+            work: what is being made, and how many utterances at a time.
             idle_slots: how many streams of idle frames at a time.
             studio: makes avatars of photos that come with a request.
             preloaded: keeps them under tokens.
@@ -88,8 +89,8 @@ class AnimationService:
         self._idle = idle
         self._recorder = recorder
         self._metrics = metrics
-        self.slots = slots
-        metrics.places.set_function(lambda: slots.count)
+        self.work, self.slots = work, work.slots
+        metrics.places.set_function(lambda: work.slots.count)
         self._idle_slots = idle_slots
         self._studio = studio
         self.preloaded = preloaded
@@ -98,9 +99,6 @@ class AnimationService:
         self._public, self._upload_s = public, upload_s
         self._queue_frames, self._stall_s = queue_frames, stall_s
         self._pace = Pace(1 / FPS, behind_s)
-        self._stopping, self._stopped = threading.Event(), threading.Event()
-        self._running: list[tuple[Pump[bytes], str]] = []  # and the avatar that speaks
-        self._changing = threading.Lock()
 
     def open(self, avatar: str) -> AvatarModel:
         """Load an avatar that may be shown here.
@@ -168,10 +166,10 @@ class AnimationService:
             events = self._spoken(utterance, source, begin, cancelled)
         else:
             events = self._uploaded(utterance, source, begin, cancelled, asked)
-        self.take_place()
+        self.work.take_place()
         self._metrics.sessions.inc()
         try:
-            recorded = self._recorder.record(self._until_stopped(events))
+            recorded = self._recorder.record(self.work.until_stopped(events))
             if self._traces is not None:
                 recorded = self._traces.watch(recorded, utterance, begin.avatar)
             watched = self._metrics.watch(recorded, time.perf_counter(), begin.spend)
@@ -187,7 +185,7 @@ class AnimationService:
         except BaseException:  # no thread can be started
             self._ended()
             raise
-        self._watch_over(pump, begin.avatar)
+        self.work.watch_over(pump, begin.avatar)
         return pump
 
     def _spoken(
@@ -288,27 +286,12 @@ class AnimationService:
         Raises:
             BusyError: there is no place.
         """
-        return self._in_place(
+        return self.work.start(
             lambda give_back: Pump(pieces, self._queue_frames, "recode", self._stall_s, on_end=give_back)
         )
 
     def _in_one_piece(self, pieces: Generator[bytes, None, None], name: str, cancelled: threading.Event) -> Pump[bytes]:
-        return self._in_place(lambda give_back: Pump(pieces, 1, name, on_end=give_back, on_close=cancelled.set))
-
-    def _in_place(self, start: Callable[[Callable[[], None]], Pump[bytes]]) -> Pump[bytes]:
-        self.take_place()
-        try:
-            pump = start(self.slots.give_back)
-        except BaseException:  # no thread can be started
-            self.slots.give_back()
-            raise
-        self._watch_over(pump)
-        return pump
-
-    def _watch_over(self, pump: Pump[bytes], avatar: str = "") -> None:
-        """It is closed with the service, or when its avatar is revoked."""
-        with self._changing:
-            self._running = [*(running for running in self._running if not running[0].ended), (pump, avatar)]
+        return self.work.start(lambda give_back: Pump(pieces, 1, name, on_end=give_back, on_close=cancelled.set))
 
     def forget(self, recordings: Collection[str]) -> None:
         """Avatars of these recordings or photos (SHA-256) were revoked: they leave memory, and stop speaking.
@@ -320,10 +303,7 @@ class AnimationService:
         if not names:
             return
         self._idle.forget()
-        with self._changing:
-            speaking = [pump for pump, avatar in self._running if avatar in names]
-        for pump in speaking:
-            pump.close()
+        self.work.close_those_of(names)
         logger.info("revoked, and dropped: %s", ", ".join(names))
 
     def _ended(self) -> None:
@@ -367,37 +347,3 @@ class AnimationService:
         except BaseException:  # no thread can be started
             self._idle_slots.give_back()
             raise
-
-    def stop(self, within_s: float) -> None:
-        """Take nothing new; what is being made may end by itself within so many seconds, then it ends with a word."""
-        self._stopping.set()
-        timer = threading.Timer(within_s, self._stopped.set)
-        timer.daemon = True
-        timer.start()
-
-    def _until_stopped(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
-        with closing(events):
-            for event in events:
-                if self._stopped.is_set():
-                    raise StoppingError("this server is stopping; ask again in a moment")
-                yield event
-
-    def take_place(self) -> None:
-        """Take a place, unless the server is being stopped.
-
-        Raises:
-            StoppingError, BusyError: there is none for anything new.
-        """
-        if self._stopping.is_set():
-            raise StoppingError("this server is stopping and takes nothing new; ask again in a moment")
-        self.slots.take()
-
-    def close(self, wait_s: float) -> None:
-        """Cancel everything that is being made, and wait for its end."""
-        with self._changing:
-            running = [pump for pump, _ in self._running]
-        for pump in running:
-            pump.close()
-        until = time.monotonic() + wait_s
-        for pump in running:
-            pump.close(wait_s=max(until - time.monotonic(), 0.01))

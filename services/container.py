@@ -41,6 +41,7 @@ from services.streaming.results import ResultFolder
 from services.streaming.slots import Slots
 from services.streaming.traces import Traces
 from services.types import ModelProvider, PhotoMaker, TTSService
+from services.work import WorkInPlaces
 
 _MIB: Final = 1 << 20
 
@@ -126,7 +127,7 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
         IdleFrames(server.idle_mb * _MIB, server.jpeg_quality),
         recorder,
         metrics,
-        slots,
+        WorkInPlaces(slots),
         idle_slots,
         PhotoStudio(photo_maker, services.models, photos.at_once),
         PreloadedPhotos(photos.kept_mb * _MIB, photos.kept_s),
@@ -146,7 +147,7 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
         animations=animations,
         live=LiveService(
             animations.open,
-            animations.take_place,
+            animations.work.take_place,
             slots.give_back,
             services.frames,
             services.tts,

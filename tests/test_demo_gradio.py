@@ -39,7 +39,7 @@ def address(photo_avatars: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         page = demo_gradio.build_page(parts, settings)
         yield demo_gradio.launch(page, parts, settings, None)
         page.close(verbose=False)
-        parts.animations.close(5)
+        parts.animations.work.close(5)
     gc.collect()  # an event loop left open is told of here
 
 

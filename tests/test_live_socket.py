@@ -541,7 +541,7 @@ def test_a_server_that_stops_takes_no_session_and_ends_those_that_say_nothing(
             async for event in speaking:
                 if isinstance(event, Frame):
                     break
-            app.state.parts.animations.stop(5)
+            app.state.parts.animations.work.stop(5)
             app.state.parts.live.stop(5)
             assert [event async for event in silent] == []
             with pytest.raises(ProblemError, match="stopping"):

@@ -196,7 +196,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await app.state.parts.conversations.close()
         await run_in_threadpool(app.state.parts.creation.workshop.close, _STOP_S)
         await run_in_threadpool(app.state.parts.live.close, _STOP_S)
-        await run_in_threadpool(app.state.parts.animations.close, _STOP_S)
+        await run_in_threadpool(app.state.parts.animations.work.close, _STOP_S)
         app.state.parts.animations.provenance.close()
         if app.state.parts.traces is not None:
             await run_in_threadpool(app.state.parts.traces.close)

@@ -136,7 +136,7 @@ def serve(app: FastAPI, host: str, port: int, *, access_log: bool, per_address: 
     """
 
     def stop() -> None:
-        app.state.parts.animations.stop(stop_s)
+        app.state.parts.animations.work.stop(stop_s)
         app.state.parts.live.stop(stop_s)
 
     listening = listen(host, port)
