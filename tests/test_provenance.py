@@ -19,8 +19,8 @@ from services.access.keys import new_key
 from services.container import Services
 from services.streaming.provenance import Asked, ProvenanceLog
 from tests.bad_requests import wav
+from tests.live_material import until
 from tests.service_material import app_for, client_of, served, settings_for, wait_for
-from tests.test_live_socket import until
 from tests.toy_avatar import NAME, toy_avatars, toy_services  # noqa: F401
 
 # ruff: noqa: F811
