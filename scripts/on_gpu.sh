@@ -10,7 +10,7 @@
 #
 # environment: DEVICE (default cuda:0; cpu tries the script itself), PRESET (default full), PYTHON (default .venv/bin/python,
 #              as scripts/setup.sh leaves it)
-set -uo pipefail
+set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 [[ $# -eq 2 || $# -eq 3 ]] && [[ ${3:-10} =~ ^[1-9][0-9]*$ ]] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -44,6 +44,6 @@ step step 60 "$PYTHON" -m benchmarks.training_step --name "$NAME" --preset "$PRE
 step train-syncnet 120 "$PYTHON" train_328.py --name "$NAME" --device "$DEVICE" --preset "${PRESET/full/quick}" --stage syncnet
 step train-unet 100000 "$PYTHON" train_328.py --name "$NAME" --device "$DEVICE" --preset "$PRESET" --stage unet
 step package "$PACKAGING_S" "$PYTHON" train_328.py --name "$NAME" --stage package --synthetic --avatars_dir "$OUT"
-cp "checkpoint/$NAME/unet/metrics.csv" "$OUT/" 2>/dev/null
+[[ ! -f checkpoint/$NAME/unet/metrics.csv ]] || cp "checkpoint/$NAME/unet/metrics.csv" "$OUT/"
 
 ((${#FAILED[@]} == 0)) || { printf 'failed: %s\n' "${FAILED[@]}" >&2; exit 1; }
