@@ -43,7 +43,7 @@ step service 90 "$PYTHON" -m benchmarks.service --name demo-unet --size 720x720 
 step step 60 "$PYTHON" -m benchmarks.training_step --name "$NAME" --preset "$PRESET" --device "$DEVICE" --json "$OUT/step.json"
 step train-syncnet 120 "$PYTHON" train_328.py --name "$NAME" --device "$DEVICE" --preset "${PRESET/full/quick}" --stage syncnet
 step train-unet 100000 "$PYTHON" train_328.py --name "$NAME" --device "$DEVICE" --preset "$PRESET" --stage unet
-step package "$PACKAGING_S" "$PYTHON" train_328.py --name "$NAME" --stage package --synthetic --avatars_dir "$OUT"
+step package "$PACKAGING_S" "$PYTHON" train_328.py --name "$NAME" --stage package --avatars_dir "$OUT"
 [[ ! -f checkpoint/$NAME/unet/metrics.csv ]] || cp "checkpoint/$NAME/unet/metrics.csv" "$OUT/"
 
 ((${#FAILED[@]} == 0)) || { printf 'failed: %s\n' "${FAILED[@]}" >&2; exit 1; }
