@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from models.audio_encoder import LogMel
 from models.ears import EarsGraph, levelled
 from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm, shape_units
 from recipe.avatar_format import EMBEDDING, GATE, PCM
+from recipe.files import sha256
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
 from recipe.shipped import EARS_FILE
-from training.ears.commands import judge, write_ears
+from training.ears.commands import judge, run, write_ears
 from training.ears.material import HELD_OUT_VOICES, Material
 from training.ears.stage import EarsPreset, EarsStage, ears_error, new_ears, opening_scores
 from training.sound import mel_config
@@ -124,6 +126,16 @@ def test_what_is_exported_tells_the_same_in_a_quarter_of_the_space(tmp_path: Pat
         wanted = EarsGraph(LogMel(mel_config()), ears)(torch.from_numpy(pcm), torch.from_numpy(gate))
     np.testing.assert_allclose(told, wanted.numpy(), atol=0.02)  # weights in eight bits
     assert path.stat().st_size < 6e6
+
+
+def test_a_finished_training_writes_the_network_and_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.ears.commands.load_material", lambda *_: drawn_material())
+    out = tmp_path / "ears.onnx"
+    run(None, EarsPreset.of(steps=2, pairs=4), 1, 1.0, "cpu", tmp_path / "run", out)
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert card["sha256"] == sha256(out) and card["step"] == 2
+    assert set(card["heard"]) == {"clean", "noise", "room"}
+    assert card["heard"]["clean"]["real_r"] == card["held_out"]["real:c"]["r"]
 
 
 @pytest.mark.slow

@@ -168,11 +168,7 @@ class EarsStage:
         return Judgement(
             scores=scores,
             score=float(np.mean([found["score"] for found in sums.values()])),
-            best={
-                "model": self.ears.state_dict(),
-                "held_out": rows[""],
-                "heard_worse": {k: sums[k] for k in HEARD if k},
-            },
+            best={"model": self.ears.state_dict(), "held_out": rows[""], "sums": sums},
             shown={key: f"{scores[key]:.3g}" for key in ("ccc", "closed_percent", "closed_percent_noise")},
         )
 
