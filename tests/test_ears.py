@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.audio_encoder import LogMel
+from models.checkpoint import load_checkpoint
 from models.ears import EarsGraph, levelled
 from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm, shape_units
 from recipe.avatar_format import EMBEDDING, GATE, PCM
@@ -19,6 +20,7 @@ from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
 from recipe.shipped import EARS_FILE
 from training.ears.commands import judge, run, write_ears
 from training.ears.material import HELD_OUT_VOICES, Material
+from training.ears.shipped import shipped_ears
 from training.ears.stage import EarsPreset, EarsStage, ears_error, new_ears, opening_scores
 from training.sound import mel_config
 
@@ -136,6 +138,19 @@ def test_a_finished_training_writes_the_network_and_its_card(tmp_path: Path, mon
     assert card["sha256"] == sha256(out) and card["step"] == 2
     assert set(card["heard"]) == {"clean", "noise", "room"}
     assert card["heard"]["clean"]["real_r"] == card["held_out"]["real:c"]["r"]
+
+
+def test_what_set_out_from_trained_ears_is_written_as_their_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.ears.commands.load_material", lambda *_: drawn_material())
+    out = tmp_path / "mean.onnx"
+    run(None, EarsPreset.of(2, 4, learning_rate=0.05), 1, 1.0, "cpu", tmp_path / "run", out, start=EARS_FILE)
+    before, mean = shipped_ears().state_dict(), shipped_ears(out).state_dict()
+    trained = load_checkpoint(tmp_path / "run" / "best.pt")["model"]
+    name = "units.1.weight"
+    assert (trained[name] - before[name]).abs().max() > 0.01
+    torch.testing.assert_close(mean[name], (before[name] + trained[name]) / 2, rtol=0, atol=0.01)  # eight bits
 
 
 @pytest.mark.slow

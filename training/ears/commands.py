@@ -21,13 +21,14 @@ from recipe.errors import UserError
 from recipe.files import sha256, written_aside
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME
 from training.device import choose_device
-from training.ears.material import UTTERANCES, load_material
+from training.ears.material import UTTERANCES, Material, load_material
 from training.ears.shipped import shipped_ears
 from training.ears.stage import (
     HEARD,
     SUMMED,
     EarsPreset,
     Start,
+    averaged,
     evaluate_ears,
     judged_as,
     new_ears,
@@ -54,6 +55,8 @@ def run(
 ) -> None:
     """Train, or go on, and write OUT and its card (OUT with .json).
 
+    What set out from START is written as the mean of both: `training.ears.stage.averaged`.
+
     Raises:
         UserError: the folder of speech is not one, START is no ears, or there is no such device.
         TrainingStopped: SIGINT or SIGTERM; all is saved.
@@ -69,8 +72,19 @@ def run(
     best = train_ears(material, preset, seed, folder, here, start=from_ears)
     ears = new_ears()
     ears.load_state_dict(best["model"])
-    ship(ears, best["step"], best["held_out"], best["sums"], out)
-    log.info("%s", table(best["held_out"]))
+    held_out, sums = best["held_out"], best["sums"]
+    if from_ears:
+        ears = averaged(from_ears.ears, ears)
+        held_out, sums = _judged(ears, material)
+    ship(ears, best["step"], held_out, sums, out)
+    log.info("%s\n\n%s", table(held_out), sums_table(sums))
+
+
+def _judged(ears: Ears, material: Material) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Scores by voice, heard as they are; and means, by how they are heard."""
+    here = torch.device("cpu")
+    rows = {heard: evaluate_ears(ears, material, judged_as(material, heard, here)) for heard in HEARD}
+    return rows[""], {heard: summed(found) for heard, found in rows.items()}
 
 
 def ship(
@@ -112,9 +126,7 @@ def judge(speech: Path | None, share: float, store: Path, out: Path) -> dict[str
 
     rows = scores_of(tell, material)
     log.info("%s\n", table(rows))
-    here, ears = torch.device("cpu"), shipped_ears(out)
-    sums = {heard: summed(evaluate_ears(ears, material, judged_as(material, heard, here))) for heard in HEARD}
-    log.info("%s", sums_table(sums))
+    log.info("%s", sums_table(_judged(shipped_ears(out), material)[1]))
     return rows
 
 
