@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = base_parser((__doc__ or "").split("\n")[0])
     parser.add("--sets", nargs="+", default=list(SETS), help="of presenter.driving_sets")
-    parser.add("--seconds", type=float, default=60.0, help="of each; 60 hold about forty p, b and m")
+    parser.add("--seconds", type=float, default=75.0, help="of each; 75 hold sixty to eighty p, b and m")
     parser.add("--told", action="store_true", help="tell what is said beside its sound, as a voice of a text does")
     parser.add("--person", default=PEOPLE[0], choices=PEOPLE, help="the look of the presenter that the avatar is of")
     parser.add("--seed", type=int, default=2, help="of the presenter's movements")
