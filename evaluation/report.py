@@ -66,6 +66,21 @@ def write_side_by_side(path: Path, evaluation: Evaluation, audio_S: NDArray[np.f
             writer.write(picture, pcm_S[None])
 
 
+def write_pictures(folder: Path, evaluation: Evaluation) -> None:
+    """Write frames.jpg (filmed, photo avatar, drawn: a closed, a half open and the widest mouth) and opening.svg."""
+    chosen = plots.sample_frames(evaluation.openings[REAL], evaluation.psnr_mouth_T, evaluation.silent_T)
+    rows = []
+    for what in ("closed", "half open", "widest"):
+        views = _views(evaluation, chosen[what])
+        shown = [_labelled(views[name], name) for name in ("filmed", "photo avatar", "drawn") if name in views]
+        rows.append(np.concatenate(shown, axis=1))
+    with written_aside(folder / "frames.jpg") as part:
+        part.write_bytes(plots.jpeg(np.concatenate(rows)))
+    curves = {name: evaluation.openings[name] for name in (REAL, GENERATED, PHOTO) if name in evaluation.openings}
+    title = "Opening of the mouth (silence shaded)"
+    write_text(folder / "opening.svg", plots.opening_plot(curves, evaluation.segment_T, evaluation.silent_T, title))
+
+
 def write_report(
     path: Path,
     evaluation: Evaluation,

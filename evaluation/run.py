@@ -15,7 +15,7 @@ from evaluation.driving_sets import DrivingSet, evaluate_set, read_driving_set, 
 from evaluation.held_out import evaluate_held_out, find_scorer
 from evaluation.metrics import METRICS
 from evaluation.networks import Speaker, speaker_of
-from evaluation.report import write_metrics, write_report, write_side_by_side
+from evaluation.report import write_metrics, write_pictures, write_report, write_side_by_side
 from evaluation.sync import SyncScorer
 from evaluation.tables import (
     TRUTH_METRICS,
@@ -55,6 +55,7 @@ def evaluate(options: argparse.Namespace) -> None:
     facts = describe(avatar, dataset, options)
     side_by_side = out / "side_by_side.mp4"
     write_side_by_side(side_by_side, evaluation, dataset.audio_S)
+    write_pictures(out, evaluation)
     write_metrics(out / "metrics.json", evaluation, driven, facts, sets)
     write_report(out / "report.html", evaluation, driven, facts, side_by_side, sets)
     _print(f"written: {out / 'report.html'}, {out / 'metrics.json'}, {side_by_side}\n")

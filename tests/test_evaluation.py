@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_prep.dataset_328 import Dataset328, open_dataset
 from evaluation.__main__ import main
@@ -227,6 +228,10 @@ def test_the_command_writes_its_files_and_says_what_it_could_not_measure(
         with av.open(str(out / video)) as container:
             assert container.streams.audio and container.streams.video[0].width == width
             assert sum(1 for _ in container.decode(video=0)) == frames
+    with Image.open(out / "frames.jpg") as picture:
+        assert picture.size == (960, 960)
+    drawn = (out / "opening.svg").read_text()
+    assert drawn.startswith("<svg") and all(f"<!-- {take} -->" in drawn for take in ("real", "generated", "photo"))
     assert not list(out.glob(".*"))
 
 
