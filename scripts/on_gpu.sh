@@ -18,7 +18,7 @@ readonly NAME=$1 OUT=$2 ENDS=$((SECONDS + 60 * ${3:-10})) DEVICE=${DEVICE:-cuda:
 readonly PYTHON=${PYTHON:-.venv/bin/python} PACKAGING_S=90 # with its test
 [[ -f dataset/$NAME/manifest.json ]] || { echo "on_gpu.sh: dataset/$NAME is not prepared: $PYTHON -m data_prep $NAME" >&2; exit 2; }
 mkdir -p "$OUT" || exit 2
-[[ $DEVICE == cpu ]] && RUNTIMES=(onnxruntime) SERVED=onnxruntime || RUNTIMES=(onnxruntime cuda-fp16 tensorrt) SERVED=cuda-fp16
+[[ $DEVICE == cpu ]] && RUNTIMES=(onnxruntime) SERVED=onnxruntime STREAMS=(1 2) || RUNTIMES=(onnxruntime cuda-fp16 tensorrt) SERVED=cuda-fp16 STREAMS=(1 4 16)
 
 FAILED=()
 # step NAME SECONDS COMMAND...: at most so long, and never into the packaging's time; SIGTERM saves what is trained (130)
@@ -39,7 +39,8 @@ if [[ $DEVICE != cpu ]]; then
     step tests 120 "$PYTHON" -m pytest -q -m gpu -p no:cacheprovider
 fi
 step frame 60 "$PYTHON" -m benchmarks.per_frame --name demo-unet --size 720x720 --runtimes "${RUNTIMES[@]}" --json "$OUT/frame.json"
-step service 90 "$PYTHON" -m benchmarks.service --name demo-unet --size 720x720 --runtime "$SERVED" --json "$OUT/service.json"
+step service 120 "$PYTHON" -m benchmarks.service --name demo-unet --size 720x720 --runtime "$SERVED" \
+    --words 10 --streams "${STREAMS[@]}" --stream_words 20 --json "$OUT/service.json"
 step step 60 "$PYTHON" -m benchmarks.training_step --name "$NAME" --preset "$PRESET" --device "$DEVICE" --json "$OUT/step.json"
 step train-syncnet 120 "$PYTHON" train_328.py --name "$NAME" --device "$DEVICE" --preset "${PRESET/full/quick}" --stage syncnet
 step train-unet 100000 "$PYTHON" train_328.py --name "$NAME" --device "$DEVICE" --preset "$PRESET" --stage unet
