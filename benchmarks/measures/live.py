@@ -72,14 +72,14 @@ async def _session(address: str, tier: str) -> AsyncIterator[LiveClient]:
 
 async def _connected(address: str, tier: str) -> LiveClient:
     """A session; the places of those before it are free when the server has put them away, on a busy machine later."""
-    async with asyncio.timeout(_PLACE_S):
-        while True:
-            try:
-                return await LiveClient.connect(address, tiers=[tier])
-            except ProblemError as busy:
-                if busy.retry_after_s is None:
-                    raise
-                await asyncio.sleep(busy.retry_after_s)
+    until_s = time.perf_counter() + _PLACE_S
+    while True:
+        try:
+            return await LiveClient.connect(address, tiers=[tier])
+        except ProblemError as busy:
+            if busy.retry_after_s is None or time.perf_counter() > until_s:
+                raise
+            await asyncio.sleep(busy.retry_after_s)
 
 
 async def _give(avatar: LiveClient, sound: Sound) -> None:

@@ -42,7 +42,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     )
     parser.add_argument("--run", type=Path, default=home() / "checkpoint" / "_ears", help="folder of the run")
     parser.add_argument("--out", type=Path, default=home() / "models" / "ears.onnx", help="the network that is written")
-    parser.add_argument("--start", type=Path, help="trained ears (.onnx with their card) to set out from")
+    parser.add_argument("--start", type=Path, help="trained ears (.onnx) to set out from; OUT is the mean of both")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its highest (default: %(default)s)")
     parser.add_argument("--judge", action="store_true", help="train nothing: print what OUT makes of the voices apart")
     return parser.parse_args(arguments)
