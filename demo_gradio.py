@@ -87,7 +87,7 @@ class Speaker:
         from services.utterance import Begin
 
         if photo:
-            return self._parts.animations.of_photo(BytesIO(photo), PhotoWish(consent, synthetic))
+            return self._parts.animations.photos.once(BytesIO(photo), PhotoWish(consent, synthetic))
         if not avatar:
             raise HTTPException(422, "choose an avatar, or send a photo")
         return Begin(avatar)

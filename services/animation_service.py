@@ -11,17 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator
 from contextlib import closing
-from typing import BinaryIO
 
 from recipe.avatar_format import MATTES_FILE
 from recipe.recipe_328 import FPS
-from services.avatars.photo_studio import AVATAR_NAME, PhotoStudio, PhotoWish
-from services.avatars.preloaded import Preloaded, PreloadedPhotos
 from services.avatars.template import turning_frames
 from services.credentials.signing import Credentials
 from services.errors import ConsentMissingError, NotCutOutError, TemplateRangeError
 from services.frame_generation_service import FrameGenerationService
 from services.speech.feed import SpeechFeed
+from services.spoken_photos import SpokenPhotos
 from services.streaming.debug_recorder import DebugRecorder
 from services.streaming.events import Event
 from services.streaming.idle import IdleFrames
@@ -54,8 +52,7 @@ class AnimationService:
         metrics: ServiceMetrics,
         work: WorkInPlaces,
         idle_slots: Slots,
-        studio: PhotoStudio,
-        preloaded: PreloadedPhotos,
+        photos: SpokenPhotos,
         *,
         provenance: ProvenanceLog,
         credentials: Credentials | None = None,
@@ -72,8 +69,7 @@ class AnimationService:
             models, frames, tts, idle, recorder, metrics: make, watch and count.
             work: what is being made, and how many utterances at a time.
             idle_slots: how many streams of idle frames at a time.
-            studio: makes avatars of photos that come with a request.
-            preloaded: keeps them under tokens.
+            photos: avatars of photos that come with a request.
             provenance: who had which avatar say what.
             credentials: sign finished files; None leaves them unsigned.
             traces: tell of every utterance; None tells nobody.
@@ -92,8 +88,7 @@ class AnimationService:
         self.work, self.slots = work, work.slots
         metrics.places.set_function(lambda: work.slots.count)
         self._idle_slots = idle_slots
-        self._studio = studio
-        self.preloaded = preloaded
+        self.photos = photos
         self.provenance = provenance
         self._credentials, self._traces = credentials, traces
         self._public, self._upload_s = public, upload_s
@@ -121,20 +116,6 @@ class AnimationService:
             raise ConsentMissingError(
                 f"avatar {avatar} shows a person without a consent record, and this server can be reached by others; "
                 f'record the consent (python -m services.avatars consent {avatar} "who, date, scope")'
-            )
-
-    def check_photo(self, wish: PhotoWish) -> None:
-        """Raise what is wrong with a photo before it is looked at.
-
-        Raises:
-            ConsentMissingError: others can reach this server, and nobody's consent came with it.
-            PhotosUnavailableError, ConsentFormatError: see PhotoStudio.check.
-        """
-        self._studio.check(wish)
-        if self._public and wish.state == "none":
-            raise ConsentMissingError(
-                "this photo came without the consent of the person it shows, and this server can be reached by others; "
-                'send the field consent ("who, YYYY-MM-DD, scope"), or synthetic=true if it shows nobody'
             )
 
     def speaker(self, voice: str | None) -> tuple[str, str]:
@@ -222,36 +203,6 @@ class AnimationService:
 
         return SessionRequest(utterance, opened, sound, begin.start_frame, begin.direction, begin.in_time)
 
-    def of_photo(self, photo: BinaryIO, wish: PhotoWish) -> Begin:
-        """An avatar that is made of a photo when it begins to speak, and is nowhere afterwards.
-
-        Raises:
-            ConsentMissingError, PhotosUnavailableError, ConsentFormatError: see `check_photo`.
-        """
-        self.check_photo(wish)
-        return Begin(AVATAR_NAME, unlisted=lambda cancelled: self._studio.make(photo, wish, cancelled))
-
-    def of_kept(self, kept: Preloaded) -> Begin:
-        """An avatar that was preloaded; it may be dropped meanwhile."""
-        return Begin(AVATAR_NAME, unlisted=lambda _: kept.model)
-
-    def preload(self, photo: BinaryIO, wish: PhotoWish) -> Pump[bytes]:
-        """Make an avatar of a photo in a thread and keep it; the one item is its token. It takes a place meanwhile.
-
-        Raises:
-            ConsentMissingError, PhotosUnavailableError, ConsentFormatError: see `check_photo`.
-            BusyError: there is no place.
-        """
-        self.check_photo(wish)
-        cancelled = threading.Event()
-
-        def tokens() -> Generator[bytes, None, None]:
-            model = self._studio.make(photo, wish, cancelled)
-            if not cancelled.is_set():
-                yield self.preloaded.keep(model).token.encode()
-
-        return self._in_one_piece(tokens(), "preload", cancelled)
-
     def speech(
         self, said: SpokenText, encode: Callable[[Generator[AudioChunk, None, None]], Generator[bytes, None, None]]
     ) -> Pump[bytes]:
@@ -267,7 +218,7 @@ class AnimationService:
         self._tts.check(said.text, said.voice, said.speed)
         cancelled = threading.Event()
         file = encode(self._tts.synthesize(said.text, said.voice, said.speed, cancelled))
-        return self._in_one_piece(file, "speech file", cancelled)
+        return self.work.in_one_piece(file, "speech file", cancelled)
 
     @property
     def signs_files(self) -> bool:
@@ -290,15 +241,12 @@ class AnimationService:
             lambda give_back: Pump(pieces, self._queue_frames, "recode", self._stall_s, on_end=give_back)
         )
 
-    def _in_one_piece(self, pieces: Generator[bytes, None, None], name: str, cancelled: threading.Event) -> Pump[bytes]:
-        return self.work.start(lambda give_back: Pump(pieces, 1, name, on_end=give_back, on_close=cancelled.set))
-
     def forget(self, recordings: Collection[str]) -> None:
         """Avatars of these recordings or photos (SHA-256) were revoked: they leave memory, and stop speaking.
 
         What they were saying is cut: it ends without its last line.
         """
-        self.preloaded.forget(recordings)
+        self.photos.kept.forget(recordings)
         names = self._models.forget(recordings)
         if not names:
             return

@@ -31,6 +31,7 @@ from services.remote import Remote
 from services.runtimes.choice import MeasuredRuntime, choose_runtime, ears_runtime
 from services.runtimes.processor import this_processor
 from services.speech.engines import build_speech
+from services.spoken_photos import SpokenPhotos
 from services.streaming.animation_cache import AnimationCache
 from services.streaming.burned import CaptionFonts
 from services.streaming.debug_recorder import DebugRecorder, DebugState
@@ -120,6 +121,7 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
     traces = Traces(server.traces_endpoint, product_version()) if server.traces_endpoint else None
     state = DebugState(debug.enabled, debug.save_frames, debug.save_audio)
     recorder = DebugRecorder(debug.folder, debug.quota_mb * _MIB, server.jpeg_quality, state)
+    work = WorkInPlaces(slots)
     animations = AnimationService(
         services.models,
         services.frames,
@@ -127,10 +129,14 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
         IdleFrames(server.idle_mb * _MIB, server.jpeg_quality),
         recorder,
         metrics,
-        WorkInPlaces(slots),
+        work,
         idle_slots,
-        PhotoStudio(photo_maker, services.models, photos.at_once),
-        PreloadedPhotos(photos.kept_mb * _MIB, photos.kept_s),
+        SpokenPhotos(
+            PhotoStudio(photo_maker, services.models, photos.at_once),
+            PreloadedPhotos(photos.kept_mb * _MIB, photos.kept_s),
+            work,
+            public=settings.public,
+        ),
         provenance=provenance,
         credentials=find_credentials(settings.credentials.folder, product_version()),
         traces=traces,
@@ -147,7 +153,7 @@ def build_server(services: Services, settings: Settings, photo_maker: PhotoMaker
         animations=animations,
         live=LiveService(
             animations.open,
-            animations.work.take_place,
+            work.take_place,
             slots.give_back,
             services.frames,
             services.tts,

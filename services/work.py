@@ -44,6 +44,10 @@ class WorkInPlaces:
         self.watch_over(pump)
         return pump
 
+    def in_one_piece(self, pieces: Generator[bytes, None, None], name: str, cancelled: threading.Event) -> Pump[bytes]:
+        """`start` what is read as a whole; `cancelled` is set when nobody waits for it any more."""
+        return self.start(lambda give_back: Pump(pieces, 1, name, on_end=give_back, on_close=cancelled.set))
+
     def watch_over(self, pump: Pump[bytes], avatar: str = "") -> None:
         """It is closed with the service, or when its avatar is revoked."""
         with self._changing:

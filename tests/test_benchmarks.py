@@ -22,6 +22,7 @@ from benchmarks.measures import attacks, live_browser
 from benchmarks.measures.first_frame import summarise_imports
 from benchmarks.measures.growth import resident_mb
 from benchmarks.measures.service import Client, side_by_side_tables, text_of
+from benchmarks.measures.target import Outcome
 from benchmarks.peer_network import PeerNetwork, network_gmac, parameters_m
 from benchmarks.table import report
 from recipe.recipe_328 import CROP_PX
@@ -66,7 +67,7 @@ def test_attacks_are_told_and_held_off(toy_avatars: Path, tmp_path: Path, monkey
     assert attack.main([*wish, "--json", str(out), "--attacks", "strange requests", "no key"]) == 0
     (strange, no_key) = json.loads(out.read_text())["rows"]
     assert strange["held"] == no_key["held"] == "yes" and "500" not in strange["what happened"]
-    harmless = attacks.Outcome("nothing", "nothing", held=False)
+    harmless = Outcome("nothing", "nothing", held=False)
     monkeypatch.setitem(attacks.ATTACKS, "other sites", lambda _: harmless)
     assert attack.main([*wish, "--attacks", "other sites"]) == 2, "harm is told by the exit code"
     assert attack.main([*wish, "--attacks", "a storm"]) == 2

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measures import attacks
-from benchmarks.measures.attacks import Outcome, Target
 from benchmarks.measures.service import Server
+from benchmarks.measures.target import Outcome, Target
 from benchmarks.table import Cell, report
 from recipe.errors import UserError
 from services.access.keys import new_key

@@ -6,91 +6,22 @@ Every one gets a real server and says what it tried, what happened, and whether 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import random
 import signal
 import socket
-import struct
 import threading
 import time
-import wave
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 import httpx2 as httpx
 
-from benchmarks.measures.service import Server
+from benchmarks.measures.attack_media import crafted_media, damaged_media
+from benchmarks.measures.target import PATIENCE_S, Outcome, Target, status_of, told, watched
 
 _LONG_TEXT: Final = "This sentence is said again and again, because somebody wants the server to be busy. " * 20
-_PATIENCE_S: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is attacked."""
-
-    server: Server
-    folder: Path  # `avatars` in it is the server's
-    name: str
-    times: float
-    keys: bool = False
-
-    def count(self, times: int) -> int:
-        """So often, or as much more seldom as was asked for."""
-        return max(2, round(times * self.times))
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of it."""
-
-    tried: str
-    happened: str
-    held: bool
-    ended: bool = False  # the server is gone, as it should be
-
-    def unless(self, harmed: bool, how: str) -> Outcome:
-        """The same, or harm."""
-        return replace(self, happened=f"{self.happened}; {how}", held=False) if harmed else self
-
-
-def status_of(address: str, path: str, **wish: Any) -> int:
-    """Status of an answer; 0 where the connection was closed without one."""
-    try:
-        return httpx.get(address + path, timeout=_PATIENCE_S, **wish).status_code
-    except httpx.TransportError:
-        return 0
-
-
-def told(found: Counter[int]) -> str:
-    """Statuses and how often."""
-    return ", ".join(f"{number}x {status or 'closed'}" for status, number in sorted(found.items()))
-
-
-def watched(address: str, work: Callable[[], None]) -> float:
-    """Do something, and return the longest time that /livez took meanwhile, s."""
-    done, slowest = threading.Event(), [0.0]
-
-    def look() -> None:
-        while not done.is_set():
-            began = time.monotonic()
-            status_of(address, "/livez")
-            slowest[0] = max(slowest[0], time.monotonic() - began)
-            done.wait(0.05)
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        work()
-    finally:
-        done.set()
-        thread.join()
-    return slowest[0]
 
 
 def strange_requests(target: Target) -> Outcome:
@@ -135,7 +66,7 @@ def _connected(address: str, receive_bytes: int | None = None) -> socket.socket:
     connection = socket.socket()
     if receive_bytes is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-    connection.settimeout(_PATIENCE_S)
+    connection.settimeout(PATIENCE_S)
     connection.connect((place.hostname, place.port))
     return connection
 
@@ -243,7 +174,7 @@ def slow_readers(target: Target) -> Outcome:
     began = time.monotonic()
     try:
         status = 503
-        while status == 503 and time.monotonic() - began < _PATIENCE_S:
+        while status == 503 and time.monotonic() - began < PATIENCE_S:
             time.sleep(1)
             status = status_of(address, "/generate?text=Hello")
     finally:
@@ -253,73 +184,6 @@ def slow_readers(target: Target) -> Outcome:
             connection.close()
     took_s = time.monotonic() - began
     return Outcome("4 readers, all places", f"a newcomer was served after {took_s:.0f} s", status == 200)
-
-
-def damaged_media(target: Target) -> Outcome:
-    """Sound files with bytes changed, left out, put in, cut off."""
-    dice, whole = random.Random(328), wav_bytes(16_000, 1, 0.5)
-    found: Counter[int] = Counter()
-    count = target.count(300)
-    with httpx.Client(base_url=target.server.address, timeout=_PATIENCE_S) as client:
-        for number in range(count):
-            data = bytearray(whole)
-            for _ in range(1 + number % 4):
-                at = dice.randrange(len(data) if number % 2 else 60)
-                if number % 3 == 0:
-                    data[at] = dice.randrange(256)
-                elif number % 3 == 1:
-                    del data[at : at + dice.randrange(1, 50)]
-                else:
-                    data[at:at] = dice.randbytes(dice.randrange(1, 20))
-            found[_uploaded(client, bytes(data))] += 1
-    return Outcome(f"{count} files", told(found), all(status < 500 for status in found))
-
-
-def crafted_media(target: Target) -> Outcome:
-    """Rates and channels that no recorder makes, playlists that name files, pictures as sound."""
-    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
-    files = {
-        "2^31-1 Hz": wav_bytes(2**31 - 1, 1, 0.01),
-        "64 channels": wav_bytes(16_000, 64, 0.01),
-        "255 channels": wav_bytes(16_000, 255, 0.01),
-        "playlist": playlist,
-        "concat": b"ffconcat version 1.0\nfile /etc/hostname\n",
-        "sdp": b"v=0\nm=audio 5004 RTP/AVP 0\nc=IN IP4 127.0.0.1\n",
-        "no bytes": b"",
-        "text": b"hello" * 1000,
-    }
-    found: Counter[int] = Counter()
-    rounds = target.count(5)
-    with httpx.Client(base_url=target.server.address, timeout=_PATIENCE_S) as client:
-        for data in list(files.values()) * rounds:
-            found[_uploaded(client, data)] += 1
-    return Outcome(f"{len(files)} kinds, {rounds} times", told(found), set(found) <= {400, 413, 415, 422})
-
-
-def _uploaded(client: httpx.Client, data: bytes) -> int:
-    """Status, or 599 where a stream broke without saying why."""
-    with client.stream("POST", "/generate-from-audio", files={"file": ("a.wav", data)}) as answer:
-        last = ""
-        for line in answer.iter_lines():
-            last = line or last
-        if answer.status_code == 200 and json.loads(last)["type"] not in ("end", "error"):
-            return 599
-        return answer.status_code
-
-
-def wav_bytes(rate_hz: int, channels: int, seconds: float) -> bytes:
-    """Noise as a WAV file, also of rates and channels that there are not."""
-    samples = round(min(rate_hz, 48_000) * seconds)
-    if rate_hz <= 48_000 and channels == 1:
-        buffer = io.BytesIO()
-        with wave.open(buffer, "wb") as file:
-            file.setparams((channels, 2, rate_hz, 0, "NONE", ""))
-            file.writeframes(random.Random(1).randbytes(2 * samples))
-        return buffer.getvalue()
-    data = bytes(2 * samples * channels)
-    form = struct.pack("<HHIIHH", 1, channels, rate_hz, (2 * rate_hz * channels) % 2**32, 2 * channels, 16)
-    head = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data))
-    return b"RIFF" + struct.pack("<I", len(head) + len(data)) + head + data
 
 
 def dropped_streams(target: Target) -> Outcome:
@@ -356,7 +220,7 @@ def hostile_avatars(target: Target) -> Outcome:
             (avatars / name).mkdir()
             (avatars / name / "avatar.json").write_text(content, encoding="utf-8")
         time.sleep(12)  # the server looks after its folders every ten seconds
-        found = httpx.get(f"{target.server.address}/avatars", timeout=_PATIENCE_S)
+        found = httpx.get(f"{target.server.address}/avatars", timeout=PATIENCE_S)
         health = status_of(target.server.address, "/health")
         listed = json.dumps(found.json())
     finally:
@@ -391,7 +255,7 @@ def asked_to_stop(target: Target) -> Outcome:
     lasts: list[str] = []
 
     def listen() -> None:
-        with httpx.stream("GET", f"{address}/generate?text={quote(_LONG_TEXT)}", timeout=_PATIENCE_S) as answer:
+        with httpx.stream("GET", f"{address}/generate?text={quote(_LONG_TEXT)}", timeout=PATIENCE_S) as answer:
             lasts.append([line for line in answer.iter_lines() if line][-1])
 
     threads = [threading.Thread(target=listen) for _ in range(2)]

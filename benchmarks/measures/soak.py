@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx2 as httpx
 
-from benchmarks.measures.attacks import wav_bytes
+from benchmarks.measures.attack_media import wav_bytes
 from benchmarks.measures.service import Client, served, text_of
 from benchmarks.table import Cell, report
 from clients.python.avatar328_client import Frame, LiveClient, ProblemError

@@ -211,7 +211,7 @@ async def _look_after(app: FastAPI) -> None:
         app.state.parts.live.forget_lost()
         try:
             await run_in_threadpool(_forget_revoked, app)
-            app.state.parts.animations.preloaded.forget_expired()
+            app.state.parts.animations.photos.kept.forget_expired()
             await run_in_threadpool(remove_left_overs)
             await run_in_threadpool(app.state.parts.results.tidy)
             await run_in_threadpool(app.state.parts.catalogue.refresh)

@@ -131,7 +131,7 @@ def form_router() -> APIRouter:
         synthetic: Annotated[schemas.Synthetic, Form()] = False,
     ) -> Response:
         wish = PhotoWish(consent, synthetic)
-        begin = context.animations.of_photo(image.file, wish)
+        begin = context.animations.photos.once(image.file, wish)
         sound, media_type = UploadedSound(audio.file), FORMATS[delivery.format or "mp4"]
         return await context.streamed(sound, begin, media_type, delivery, {CONSENT_HEADER: wish.state})
 

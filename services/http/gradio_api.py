@@ -152,9 +152,9 @@ class _Calls:
             return self._results.written(utterance, coded)
 
         if token:
-            begin = self._animations.of_kept(self._animations.preloaded.find(token))
+            begin = self._animations.photos.again(self._animations.photos.kept.find(token))
         else:
-            begin = self._animations.of_photo(BytesIO(picture or b""), PhotoWish())
+            begin = self._animations.photos.once(BytesIO(picture or b""), PhotoWish())
         return b"".join(
             self._animations.start(utterance, UploadedSound(BytesIO(sound)), replace(begin, who="gradio"), encode)
         ).decode()
@@ -163,14 +163,14 @@ class _Calls:
         """Keep a photo's avatar; gives its token."""
         if not picture:
             raise HTTPException(422, "send a picture")
-        (token,) = self._animations.preload(BytesIO(picture), PhotoWish())
+        (token,) = self._animations.photos.preload(BytesIO(picture), PhotoWish())
         return token.decode()
 
     def clear(self) -> str:
         """Forget all that are kept."""
         if self._public:
             raise HTTPException(403, "this server can be reached by others: what is kept goes when it is started anew")
-        return f"{self._animations.preloaded.clear()} avatars were forgotten"
+        return f"{self._animations.photos.kept.clear()} avatars were forgotten"
 
 
 def _is_sound(content: bytes | None) -> bool:

@@ -59,11 +59,11 @@ async def animate(
     who = _the_one({"image": image, "video": video, "avatar_token": avatar_token or query.avatar_token})
     said = _the_one({"text": text, "audio": audio})
     if isinstance(who, str):
-        kept = context.animations.preloaded.find(who)
-        begin, state = context.animations.of_kept(kept), kept.model.avatar.consent
+        kept = context.animations.photos.kept.find(who)
+        begin, state = context.animations.photos.again(kept), kept.model.avatar.consent
     else:
         wish = PhotoWish(consent, synthetic, restore)
-        begin, state = context.animations.of_photo(who.file, wish), wish.state
+        begin, state = context.animations.photos.once(who.file, wish), wish.state
     begin = replace(begin, start_frame=start_frame, direction=direction)
     source = SpokenText(said, voice, speed) if isinstance(said, str) else UploadedSound(said.file)
     return await context.streamed(source, begin, media_type, query, {CONSENT_HEADER: state})
@@ -91,17 +91,17 @@ async def preload(
     photo = _the_one({"image": image, "video": video})
     assert not isinstance(photo, str)
     wish = PhotoWish(consent, synthetic, restore)
-    pump = await run_in_threadpool(animations.preload, photo.file, wish)
+    pump = await run_in_threadpool(animations.photos.preload, photo.file, wish)
     token = await pumped_whole(request, pump)
     if token is None:
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return _described(animations.preloaded.find(token.decode()))
+    return _described(animations.photos.kept.find(token.decode()))
 
 
 @router.delete("/preload/{token}", status_code=204, responses=openapi.TOKEN)
 async def drop(token: schemas.Token, animations: Animations) -> None:
     """Forget an avatar; streams in which it speaks go on to their end."""
-    animations.preloaded.drop(token)
+    animations.photos.kept.drop(token)
 
 
 @router.post("/preload/clear", responses=openapi.PLAIN)
@@ -109,7 +109,7 @@ async def clear(animations: Animations, settings: KnownSettings) -> schemas.Clea
     """Forget all avatars that are kept under tokens; for operators, so not on a server that others can reach."""
     if settings.public:
         raise HTTPException(403, "this server can be reached by others: what is kept goes when it is started anew")
-    return schemas.Cleared(dropped=animations.preloaded.clear())
+    return schemas.Cleared(dropped=animations.photos.kept.clear())
 
 
 def _described(kept: Preloaded) -> schemas.PreloadedPhoto:
