@@ -148,15 +148,19 @@ class AudioAugmenter:
         config = self.config
         pitch = 2 ** (draw.triangular(config.pitch_semitones / 12) * draw.chance(config.pitch))
         speed = torch.where(draw.chance(config.speed), draw.uniform(*config.speed_range), 1.0)
-        pcm_BL = self._resampled(frames_B, pitch)
-        if config.reverb:
-            pcm_BL = self._reverberate(pcm_BL, draw)
-        if config.noise:
-            pcm_BL = pcm_BL + self._noise(frames_B, draw)
+        pcm_BL = self._placed(frames_B, self._resampled(frames_B, pitch), draw)
         frames_BNK = self._analysis_frames(pcm_BL, speed / pitch)
         power_BND = self.log_mel.mel_power(frames_BNK) * self._microphone(draw)[:, None]
         features_BND = self._warp(normalise_mel(power_BND), pitch, draw)
         return self._mask(features_BND, draw) if config.masks else features_BND
+
+    def _placed(self, frames_B: Tensor, pcm_BL: Tensor, draw: _Draw) -> Tensor:
+        """In a room, with noise."""
+        if self.config.reverb:
+            pcm_BL = self._reverberate(pcm_BL, draw)
+        if self.config.noise:
+            pcm_BL = pcm_BL + self._noise(frames_B, draw)
+        return pcm_BL
 
     def _analysis_frames(self, pcm_BL: Tensor, spacing_B: Tensor) -> Tensor:
         """Cut frames with `spacing` times the usual hop around the centre, (B, N, K)."""
