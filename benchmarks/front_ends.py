@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add("--share", type=float, default=1.6, help="of the minutes of every synthetic voice")
     parser.add("--whisper", type=Path, help="a Whisper encoder: scripts/whisper_from_ctranslate2.py makes one")
     parser.add("--hama", action="store_true", help="phones of the package hama as well, if it is installed")
+    parser.add("--only", nargs="+", help="front ends by their names in the table")
     parser.add("--pairs", type=int, default=72_000, help="pairs of frames to learn from")
     parser.add("--steps", type=int, default=3000, help="of 128 pairs")
     parser.add("--work", type=Path, required=True, help="folder for what is computed: 50 MB per 1000 pairs and more")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import front_ends
-from benchmarks.measures.front_ends import LONG_SAMPLES, Heard, PlacedSound, gathered
+from benchmarks import ears_curves, front_ends
+from benchmarks.measures.ears_curves import parts_of
+from benchmarks.measures.front_ends import LONG_SAMPLES, Heard, Listener, PlacedSound, Plan, fitted, gathered
 from models.audio_encoder import LogMel
 from recipe.audio_window import window_pcm
 from recipe.recipe_328 import SAMPLES_PER_FRAME
@@ -75,3 +76,29 @@ def test_the_command_compares_and_takes_up_what_it_has(tmp_path: Path, monkeypat
     monkeypatch.setattr("benchmarks.measures.front_ends.Plan.sound", lambda _: pytest.fail("heard again"))
     assert front_ends.main(options) == 0
     assert json.loads(table.read_text())["rows"] == first
+
+
+def test_fewer_voices_are_learnt_from_and_silence_always(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    voices = ["real:a", "real:b", "flite:slt", "real:c"]
+    material = replace(drawn_material(), voices=voices, held_out=[False, False, False, True])
+    kept = {name: kept_C.tolist() for name, kept_C in parts_of(material).items()}
+    assert kept["all"] == [True, True, True, False]
+    assert kept["1 of 2 real speakers"] == [True, False, True, False]
+    assert kept["0 of 2 real speakers"] == [False, False, True, False]
+    assert kept["real speakers alone"] == [True, True, False, False]
+
+    monkeypatch.setattr("benchmarks.measures.front_ends.load_material", lambda *_: material)
+    learnt_from = []
+
+    def note(_heard: object, plan: Plan, _steps: int, _name: str, pairs: torch.Tensor) -> Listener:
+        spoken = pairs[pairs < len(plan.learnt_F) // 2 - plan.silent // 2]
+        learnt_from.append((set((plan.learnt_F[2 * spoken] // 60).tolist()), len(pairs) - len(spoken)))
+        return fitted(_heard, plan, 1, _name, pairs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("benchmarks.measures.ears_curves.fitted", note)
+    table = tmp_path / "a.json"
+    options = ["--work", str(tmp_path / "work"), "--json", str(table), "--pairs", "100"]
+    assert ears_curves.main(options) == 0
+    assert learnt_from == [({clip for clip in range(4) if kept_C[clip]}, 12) for kept_C in kept.values()]
+    rows = json.loads(table.read_text())["rows"]
+    assert [row["of it"] for row in rows[::3]] == list(kept)

@@ -49,8 +49,7 @@ _LEARNT_AS: Final = replace(
     AudioAugmentation.off(),
     noise=0.6, noise_snr_db=(0.0, 30.0), reverb=0.6, reverb_rt60_s=(0.15, 0.8), reverb_tail_db=(-10.0, 5.0),
 )  # fmt: skip
-_MEL, _WHISPER = "log-mel, 0.5 s", "Whisper"
-BOTH: Final = ("Whisper and log-mel", (_WHISPER, _MEL))
+MEL, _WHISPER = "log-mel, 0.5 s", "Whisper"
 FrontEnd = Callable[[Tensor], Tensor]
 
 
@@ -133,24 +132,25 @@ class Plan:
 
 def run(options: configargparse.Namespace) -> None:
     """Measure and print."""
-    options.work.mkdir(parents=True, exist_ok=True)
-    material = load_material(options.work / "material.npz", options.speech, options.share)
-    if not any(material.held_out):
-        raise UserError("the material holds no voice apart; give a larger --share")
-    plan = Plan.of(material, options.pairs)
-    rows: list[tuple[str | float, ...]] = []
+    plan = Plan.of(opened(options), options.pairs)
     known = front_ends(options.whisper, options.hama)
-    heard_by: dict[str, Heard] = {}
-    for name, parts in {**{name: (name,) for name in known}, **({BOTH[0]: BOTH[1]} if options.whisper else {})}.items():
-        for part in parts:
-            if part not in heard_by:
-                heard_by[part] = passed_through(part, known[part], plan, options.work)
-        heard = [heard_by[part] for part in parts]
+    compared = {name: (name,) for name in known} | ({"Whisper and log-mel": (_WHISPER, MEL)} if options.whisper else {})
+    if unknown := set(options.only or ()) - set(compared):
+        raise UserError(f"no front end {', '.join(unknown)}; there are {', '.join(compared)}")
+    rows: list[tuple[str | float, ...]] = []
+    for name, parts in compared.items():
+        if options.only and name not in options.only:
+            continue
+        heard = [passed_through(part, known[part], plan, options.work) for part in parts]
         net, ms = fitted(heard, plan, options.steps, name), sum(one.ms for one in heard)
-        for how in HEARD:
-            sums = summed(scores_of(teller(net, heard, plan, how), material))
-            rows.append((name, how or "quiet", *(sums.get(key, float("nan")) for key in SUMMED), ms))
+        rows += [(name, *scores, ms) for scores in judged(net, heard, plan)]
         report("Front ends", ("front end", "heard in", *SUMMED, "ms of a window"), rows, options.json)
+
+
+def opened(options: configargparse.Namespace) -> Material:
+    """The material, spoken into the folder for work or found there."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    return load_material(options.work / "material.npz", options.speech, options.share)
 
 
 def front_ends(whisper: Path | None, hama: bool) -> dict[str, FrontEnd]:
@@ -164,7 +164,7 @@ def front_ends(whisper: Path | None, hama: bool) -> dict[str, FrontEnd]:
     def of_long(pcm_BS: Tensor) -> Tensor:
         return levelled(long(pcm_BS[:, -long.config.window_samples :]))
 
-    found: dict[str, FrontEnd] = {_MEL: of_short, "log-mel, 0.88 s": of_long}
+    found: dict[str, FrontEnd] = {MEL: of_short, "log-mel, 0.88 s": of_long}
     reach = AUDIO_WINDOW_SAMPLES // 2
     config = PretrainedFeatureConfig("whisper", SAMPLE_RATE_HZ, reach, window_samples=LONG_SAMPLES)
     if whisper:
@@ -222,8 +222,16 @@ def passed_through(name: str, front_end: FrontEnd, plan: Plan, work: Path) -> He
     return Heard(np.load(path, mmap_mode="r"), float(json.loads(card.read_text())["ms"]))
 
 
-def fitted(heard: Sequence[Heard], plan: Plan, steps: int, name: str) -> Listener:
-    """The network of the ears, trained on what a front end gave."""
+def fitted(heard: Sequence[Heard], plan: Plan, steps: int, name: str, of_pairs: Tensor | None = None) -> Listener:
+    """The network of the ears, trained on what a front end gave.
+
+    Args:
+        heard: by it, or by some side by side.
+        plan: what was heard.
+        steps: of the training.
+        name: shown meanwhile.
+        of_pairs: numbers of the pairs of the plan that it learns from; None takes all.
+    """
     torch.manual_seed(LEARNT_SEED)
     generator = torch.Generator().manual_seed(LEARNT_SEED)
     some = gathered(heard, slice(0, len(plan.learnt_F), 50))
@@ -239,8 +247,9 @@ def fitted(heard: Sequence[Heard], plan: Plan, steps: int, name: str) -> Listene
     )
     material, quiet_from = plan.material, len(plan.learnt_F) - plan.silent
     units_TU, meet_T = torch.from_numpy(material.units_TU), torch.from_numpy(material.meet_T)
+    of_pairs = torch.arange(len(plan.learnt_F) // 2) if of_pairs is None else of_pairs
     for _ in progress(range(steps), desc=f"{name}: training"):
-        pairs = torch.randint(len(plan.learnt_F) // 2, (_PAIRS,), generator=generator)
+        pairs = of_pairs[torch.randint(len(of_pairs), (_PAIRS,), generator=generator)]
         rows = torch.stack([2 * pairs, 2 * pairs + 1], dim=1).flatten()
         frames, spoken = plan.learnt_F[rows], rows < quiet_from
         told_BU, closure_B = net.train()(gathered(heard, rows.numpy()))
@@ -253,7 +262,16 @@ def fitted(heard: Sequence[Heard], plan: Plan, steps: int, name: str) -> Listene
     return net.eval()
 
 
-def teller(net: Listener, heard: Sequence[Heard], plan: Plan, how: str) -> Callable[[int, int], NDArray[np.float32]]:
+def judged(net: Listener, heard: Sequence[Heard], plan: Plan) -> list[tuple[str | float, ...]]:
+    """How it is heard in, and SUMMED, of the voices apart."""
+    found: list[tuple[str | float, ...]] = []
+    for how in HEARD:
+        sums = summed(scores_of(_teller(net, heard, plan, how), plan.material))
+        found.append((how or "quiet", *(sums.get(key, float("nan")) for key in SUMMED)))
+    return found
+
+
+def _teller(net: Listener, heard: Sequence[Heard], plan: Plan, how: str) -> Callable[[int, int], NDArray[np.float32]]:
     """Units of a clip's frames, for `scores_of`."""
     at = plan.judged(how).start
     row_of = {int(frame): at + row for row, frame in enumerate(plan.judged_F)}
