@@ -1,7 +1,8 @@
 """Ears: from sound to what the mouth does, for any voice.
 
-    log-mel window -> level taken out, kept beside it -> temporal encoder -> mouth units
-                                                                         -> do the lips meet?
+    log-mel window -> level taken out, kept beside it -> [Whisper's first layers, frozen, beside it] ->
+                                                               temporal encoder -> mouth units
+                                                                                -> do the lips meet?
 
 Closure is an answer of its own and not the lower end of a mean: where noise hides which sound it is, the least mean
 error is a mouth half open, and p, b and m would never be seen.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig, LogMel
+from models.whisper_trunk import WhisperTrunk, WhisperTrunkConfig
 
 _LEVEL_TO = 0.6  # where the loudest moment of a window is moved, in the units of LogMel (1 is 40 dB)...
 _MOST_MOVED = 0.9  # ...by 36 dB at most: silence stays silence
@@ -32,10 +34,30 @@ class EarsConfig:
     encoder: AudioEncoderConfig = field(
         default_factory=lambda: AudioEncoderConfig(input_dim=81, stem_width=160, width=256, blocks=2, embedding_dim=256)
     )
+    trunk: WhisperTrunkConfig | None = None
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> EarsConfig:
-        return cls(stored["units"], AudioEncoderConfig(**stored["encoder"]))
+        trunk = stored.get("trunk")
+        return cls(stored["units"], AudioEncoderConfig(**stored["encoder"]), trunk and WhisperTrunkConfig(**trunk))
+
+    @classmethod
+    def with_trunk(cls, units: int, trunk: WhisperTrunkConfig) -> EarsConfig:
+        """The temporal encoder hears tokens and, beside each, the frames it is made of."""
+        frames = trunk.frames // trunk.tokens
+        return cls(
+            units,
+            AudioEncoderConfig(
+                input_dim=trunk.width + frames * (trunk.bands + 1),
+                input_frames=trunk.tokens,
+                stem_kernel=1,
+                stem_width=160,
+                width=192,
+                blocks=2,
+                embedding_dim=256,
+            ),
+            trunk,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,6 +79,7 @@ class Ears(nn.Module):
         """
         super().__init__()
         self.config = config
+        self.trunk = WhisperTrunk(config.trunk) if config.trunk else None
         self.encoder = AudioEncoder(config.encoder)
         width = config.encoder.embedding_dim
         self.units = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, config.units))
@@ -66,8 +89,20 @@ class Ears(nn.Module):
 
     def forward(self, features_BND: Tensor) -> tuple[Tensor, Tensor]:
         """What is trained: units (B, U), and the logit of closure (B,)."""
-        heard_BE = self.encoder(levelled(features_BND))
+        return self.answers(self.before_training(features_BND))
+
+    def answers(self, given_BND: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward` of what `before_training` gave."""
+        heard_BE = self.encoder(given_BND)
         return self.units(heard_BE), self.closure(heard_BE)[:, 0]
+
+    def before_training(self, features_BND: Tensor) -> Tensor:
+        """What the temporal encoder is given, in which no weight that is trained has a part."""
+        levelled_BND = levelled(features_BND)
+        if self.trunk is None:
+            return levelled_BND
+        tokens_BMC = self.trunk(levelled_BND[..., :-1])
+        return torch.cat([tokens_BMC, levelled_BND.unflatten(1, (tokens_BMC.shape[1], -1)).flatten(2)], dim=2)
 
     def tell(self, features_BND: Tensor, gate_B: Tensor) -> Tensor:
         """What is drawn: units with the lips closed where they surely meet, and at rest where nobody speaks, (B, U)."""

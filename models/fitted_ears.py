@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.audio_encoder import LogMel
-from models.ears import Ears, EarsConfig, levelled, sureness
+from models.ears import Ears, EarsConfig, sureness
 
 
 class FittedEars(nn.Module):
@@ -49,15 +49,19 @@ class FittedEars(nn.Module):
         self.opens_P.copy_(opens_P)
         self.facts_3[:2] = torch.tensor([gap_px, closed_px])
 
-    def heard(self, features_BND: Tensor) -> tuple[Tensor, Tensor]:
-        """What the head sees, (B, embedding + units + 1), and the logit of closure, (B,)."""
-        heard_BE = self.ears.encoder(levelled(features_BND))
+    def heard(self, given_BND: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head sees, (B, embedding + units + 1), and the logit of closure, (B,), of `Ears.before_training`."""
+        heard_BE = self.ears.encoder(given_BND)
         units_BU, closure_B1 = self.ears.units(heard_BE), self.ears.closure(heard_BE)
         return torch.cat([heard_BE, units_BU, closure_B1.sigmoid()], dim=1), closure_B1[:, 0]
 
     def forward(self, features_BND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is trained: articulation (B, P), units (B, U), logit of closure (B,)."""
-        heard, closure_B = self.heard(features_BND)
+        return self.answers(self.ears.before_training(features_BND))
+
+    def answers(self, given_BND: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`forward` of what `Ears.before_training` gave."""
+        heard, closure_B = self.heard(given_BND)
         width = self.ears.config.encoder.embedding_dim
         return self.head(heard), heard[:, width:-1], closure_B
 

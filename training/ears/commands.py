@@ -36,6 +36,7 @@ from training.ears.stage import (
     summed,
     train_ears,
 )
+from training.ears.trunk import ears_with_trunk
 from training.export import export_graph
 from training.sound import mel_config
 from training.weights import store_as_int8
@@ -52,10 +53,12 @@ def run(
     folder: Path,
     out: Path,
     start: Path | None = None,
+    whisper: Path | None = None,
 ) -> None:
     """Train, or go on, and write OUT and its card (OUT with .json).
 
-    What set out from START is written as the mean of both: `training.ears.stage.averaged`.
+    What set out from START is written as the mean of both: `training.ears.stage.averaged`. WHISPER, a folder as
+    transformers saves it, gives the trunk of ears that are trained anew; without it they have none.
 
     Raises:
         UserError: the folder of speech is not one, START is no ears, or there is no such device.
@@ -68,16 +71,21 @@ def run(
     material = load_material(store_of(folder), speech, share)
     seconds = len(material.units_TU) / FPS
     log.info("%.1f min of speech, %d voices", seconds / 60, len(set(material.voices)))
-    from_ears = Start(shipped_ears(start), sha256(start)) if start else None
+    from_ears = Start(shipped_ears(start), sha256(start)) if start else _with_trunk(whisper) if whisper else None
     best = train_ears(material, preset, seed, folder, here, start=from_ears)
-    ears = new_ears()
+    ears = new_ears(from_ears.ears.config if from_ears else None)
     ears.load_state_dict(best["model"])
     held_out, sums = best["held_out"], best["sums"]
-    if from_ears:
+    if from_ears and from_ears.trained:
         ears = averaged(from_ears.ears, ears)
         held_out, sums = _judged(ears, material)
     ship(ears, best["step"], held_out, sums, out)
     log.info("%s\n\n%s", table(held_out), sums_table(sums))
+
+
+def _with_trunk(whisper: Path) -> Start:
+    """A trunk with nothing behind it."""
+    return Start(ears_with_trunk(whisper), sha256(whisper / "model.safetensors"), trained=False)
 
 
 def _judged(ears: Ears, material: Material) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
@@ -96,6 +104,7 @@ def ship(
         "sha256": sha256(out),
         "step": step,
         "units": list(MOUTH_UNITS),
+        "config": ears.config.to_dict(),
         "parameters": sum(weight.numel() for weight in ears.parameters()),
         "held_out": _rounded(held_out),
         "heard": _rounded({heard or "clean": row for heard, row in sums.items()}),

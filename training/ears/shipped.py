@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.ears import Ears
+from models.ears import Ears, EarsConfig
 from recipe.shipped import EARS_FILE, ShippedNetworkError, checked_ears
 from training.ears.stage import new_ears
 from training.stored_weights import StoredWeightsError, read_weights
@@ -18,8 +18,8 @@ def shipped_ears(path: Path = EARS_FILE) -> Ears:
     Raises:
         ShippedNetworkError: the graph is missing, another one, or does not hold them all.
     """
-    checked_ears(path)
-    ears = new_ears()
+    card = checked_ears(path)
+    ears = new_ears(EarsConfig.from_dict(card["config"]) if "config" in card else None)
     try:
         ears.load_state_dict(read_weights(path, ears, "ears.", _FOLDED))
     except StoredWeightsError as error:

@@ -5,6 +5,7 @@ Axes: B pairs of frames, T frames of the material, U mouth units.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.audio_encoder import LogMel
-from models.ears import Ears, EarsConfig
+from models.ears import Ears, EarsConfig, levelled
 from recipe.articulation.mouth_units import GAP_MM_U, MOUTH_UNITS, opening_mm, shape_units
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, recipe
 from training.audio_augmentation import AudioAugmentation, AudioAugmenter
@@ -48,6 +49,7 @@ _UNIT_SPREAD: Final = 0.12  # units are told apart in such steps
 _OPENING_MM: Final = 4.0  # the opening is told apart in such steps
 _CLOSURE_WEIGHT: Final = 0.8
 _MOTION_WEIGHT: Final = 0.5
+_MEASURED: Final = 2000  # windows by which a trunk's channels are scaled
 CLOSED_BELOW_MM: Final = 1.0  # lips that far apart look closed
 _KEPT: Final = {"mouthPucker": 0.8, "tongueBodyUp": 1.0, "tongueForward": 1.0, "tongueLow": 1.0, "tongueTipUp": 1.0}
 
@@ -70,16 +72,17 @@ class EarsPreset:
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Trained ears from which a training sets out."""
+    """Ears from which a training sets out."""
 
     ears: Ears
-    sha256: str  # of their file
+    sha256: str  # of the file that they, or the trunk alone, come from
+    trained: bool = True  # rather than a trunk with nothing behind it
 
 
-def new_ears() -> Ears:
-    """Untrained ears for the fifteen units; p, b and m look as the presenter's do."""
+def new_ears(config: EarsConfig | None = None) -> Ears:
+    """Untrained ears for the fifteen units; p, b and m look as the presenter's do. Without a trunk by default."""
     kept_U = torch.tensor([_KEPT.get(unit, 0.0) for unit in MOUTH_UNITS])
-    return Ears(EarsConfig(len(MOUTH_UNITS)), torch.from_numpy(shape_units("PP")), kept_U)
+    return Ears(config or EarsConfig(len(MOUTH_UNITS)), torch.from_numpy(shape_units("PP")), kept_U)
 
 
 def train_ears(
@@ -125,9 +128,7 @@ class EarsStage:
     ) -> None:
         self.material, self.preset, self.device = material, preset, device
         self.started_from = from_ears.sha256 if from_ears else None
-        self.ears = new_ears().to(device)
-        if from_ears:
-            self.ears.load_state_dict(from_ears.ears.state_dict())
+        self.ears = (copy.deepcopy(from_ears.ears) if from_ears else new_ears()).to(device)
         groups = [{"params": list(self.ears.parameters()), "base": preset.learning_rate}]
         self.optimiser = torch.optim.AdamW(groups, lr=preset.learning_rate, weight_decay=_WEIGHT_DECAY)
         self.optimisers: list[torch.optim.Optimizer] = [self.optimiser]
@@ -141,6 +142,11 @@ class EarsStage:
         meet_T = torch.from_numpy(material.meet_T)
         closed = meet_T[self.first] | meet_T[self.first + 1]
         self.weights = (1 + _CLOSED_EXTRA * closed).double()
+        if from_ears and not from_ears.trained and self.ears.trunk:
+            generator = torch.Generator().manual_seed(LEARNT_SEED)
+            some = self.first[torch.multinomial(self.weights, _MEASURED, replacement=True, generator=generator)]
+            heard = self.augmenter.augmented(some, generator_on(device, generator))
+            self.ears.trunk.measure(levelled(heard)[..., :-1])
 
     def step(self, number: int, generator: torch.Generator, check: Check) -> dict[str, float]:
         chosen = torch.multinomial(self.weights, self.preset.pairs, replacement=True, generator=generator)
@@ -208,7 +214,7 @@ def averaged(start: Ears, trained: Ears) -> Ears:
     What it has learnt stays, and most of what it forgot comes back. Source: M. Wortsman et al., "Robust fine-tuning of
     zero-shot models", 2022.
     """
-    there, mean = trained.state_dict(), new_ears()
+    there, mean = trained.state_dict(), new_ears(start.config)
     mean.load_state_dict({name: (weight + there[name]) / 2 for name, weight in start.state_dict().items()})
     return mean.eval()
 

@@ -124,7 +124,8 @@ class FitStage:
     @torch.no_grad()
     def _start(self, film: Film, gap_T: Float) -> None:
         """The linear map by ridge regression, and what is known of the lips."""
-        seen = torch.cat([self.fitted.heard(self.sound.features(part))[0] for part in self.frames.split(256)]).double()
+        given = (self.shipped.before_training(self.sound.features(part)) for part in self.frames.split(256))
+        seen = torch.cat([self.fitted.heard(part)[0] for part in given]).double()
         wanted = self.target_TP[self.frames.to(self.device)].double()
         middle, spread, mean_P = seen.mean(0), seen.std(0) + 1e-2, wanted.mean(0)
         known = (seen - middle) / spread
@@ -145,9 +146,10 @@ class FitStage:
         chosen = draw(self.weights, self.frames, self.preset.batch, generator)
         features, target = self._examples(chosen, generator)
         self.fitted.train()
-        told_BP, units_BU, closure_B = self.fitted(features)
         with torch.no_grad():
-            before_BU, sure_B = self.shipped(features)
+            given = self.shipped.before_training(features)
+            before_BU, sure_B = self.shipped.answers(given)
+        told_BP, units_BU, closure_B = self.fitted.answers(given)
         here = chosen.to(self.device)
         closed_B = (self.gap_T[here] < self.closed_below) & (self.sound.gate_T[here] > 0.5)
         error_B = F.smooth_l1_loss(told_BP, target, beta=_SHARP_P, reduction="none").mean(1)

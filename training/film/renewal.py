@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from models.ears import sureness
+from models.ears import EarsConfig, sureness
 from models.fitted_ears import FittedEars
 from recipe.articulation.mouth_units import opening_mm
 from recipe.avatar_format import AUDIO_ENCODER_FILE, check_files, read_manifest, write_manifest
@@ -36,7 +36,7 @@ from training.ears.stage import CLOSED_BELOW_MM, HEARD, HEARD_AS, LEARNT_SEED, a
 from training.identity import run_identity
 from training.loop import Check, Judgement, Plan, descend, train
 from training.sound import generator_on
-from training.stored_weights import read_weights, replace_weights
+from training.stored_weights import StoredWeightsError, read_weights, replace_weights
 from training.synthetic_silence import silence_windows
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,20 @@ def renew(folder: Path, material: Material, preset: RenewalPreset, run: Path, de
         write_manifest(made, replace(manifest, files=files, versions=manifest.versions | {"renewed": renewed}))
 
 
+def _read(encoder: Path, config: EarsConfig) -> FittedEars:
+    """An avatar's ears, of the shipped ones' shape or, if they are older, of the shape without a trunk."""
+    for shape in (config, EarsConfig(config.units)):
+        fitted = FittedEars(shape, ARTICULATION)
+        try:
+            fitted.load_state_dict(read_weights(encoder, fitted, _PREFIX, _FOLDED))
+        except StoredWeightsError:
+            if shape.trunk is None:
+                raise
+        else:
+            return fitted
+    raise AssertionError("the loop returns or raises")
+
+
 def _table(rows: dict[str, dict[str, float]]) -> str:
     """Scores of voices that neither training heard: as they are, in noise at 10 dB, in a room of 0.6 s."""
     columns = next(iter(rows.values()))
@@ -124,9 +138,7 @@ class RenewalStage:
         self.material, self.preset, self.device = material, preset, device
         self.encoder_sha256 = sha256(encoder)
         self.shipped = shipped_ears().to(device).requires_grad_(False)
-        self.fitted = FittedEars(self.shipped.config, ARTICULATION)
-        self.fitted.load_state_dict(read_weights(encoder, self.fitted, _PREFIX, _FOLDED))
-        self.fitted.to(device)
+        self.fitted = _read(encoder, self.shipped.config).to(device)
         self.before = copy.deepcopy(self.fitted).eval().requires_grad_(False)
         groups = [{"params": list(self.fitted.parameters()), "base": preset.learning_rate}]
         self.optimiser = torch.optim.AdamW(groups, lr=preset.learning_rate, weight_decay=_WEIGHT_DECAY)
