@@ -24,8 +24,10 @@ from torch.nn import functional as F
 from data_prep.dataset_328 import Dataset328
 from models.ears import EarsConfig
 from models.fitted_ears import FittedEars
+from recipe.files import sha256
 from recipe.film.shape import ARTICULATION, Float
 from recipe.material import no_window, usable_frames, window_starts
+from recipe.shipped import EARS_FILE
 from training.data import balanced_weights, draw
 from training.distributed import Workers
 from training.ears.shipped import shipped_ears
@@ -172,7 +174,7 @@ class FitStage:
         )
 
     def describe(self) -> dict[str, Any]:
-        return {"ears_config": self.fitted.ears.config.to_dict()}
+        return {"ears_config": self.fitted.ears.config.to_dict(), "ears": sha256(EARS_FILE)}
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.fitted.state_dict(), "optimiser": self.optimiser.state_dict()}
