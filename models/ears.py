@@ -23,7 +23,7 @@ from models.whisper_trunk import WhisperTrunk, WhisperTrunkConfig
 
 _LEVEL_TO = 0.6  # where the loudest moment of a window is moved, in the units of LogMel (1 is 40 dB)...
 _MOST_MOVED = 0.9  # ...by 36 dB at most: silence stays silence
-_SURE_FROM, _SURE_TO = 0.07, 0.22  # probability of closure over which the lips go from as told to closed
+_SURE_FROM, _SURE_TO = 0.1, 0.3  # probability of closure over which the lips go from as told to closed
 
 
 @dataclass(frozen=True)

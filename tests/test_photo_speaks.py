@@ -139,7 +139,7 @@ def test_other_ears_than_those_of_the_card_are_refused(tmp_path: Path) -> None:
     for file in (EARS_FILE, EARS_FILE.with_suffix(".json")):
         shutil.copy(file, tmp_path)
     copy = tmp_path / EARS_FILE.name
-    assert checked_ears(copy)["parameters"] < 3e6
+    assert checked_ears(copy)["parameters"] < 6e6  # 4.1 M of them in the trunk: docs/decisions/0016-ears.md
     checked_ears.cache_clear()
     card = json.loads(copy.with_suffix(".json").read_text())
     copy.with_suffix(".json").write_text(json.dumps({**card, "units": ["jawOpen"]}))
