@@ -90,8 +90,8 @@ class WhisperTrunk(nn.Module):
             encoder: its state under transformers' names (`conv1.weight`, `layers.0.self_attn.q_proj.weight`).
             bands_DD: how Whisper's mel bands are mixed of those that are heard here.
         """
-        self.conv1.weight.copy_(torch.einsum("owk,wd->odk", encoder["conv1.weight"], bands_DD))
-        self.conv1.bias.copy_(encoder["conv1.bias"])  # type: ignore[union-attr]
+        mixed = torch.einsum("owk,wd->odk", encoder["conv1.weight"], bands_DD)
+        self.conv1.load_state_dict({"weight": mixed, "bias": encoder["conv1.bias"]})
         self.conv2.load_state_dict({kind: encoder[f"conv2.{kind}"] for kind in ("weight", "bias")})
         self.position.copy_(encoder["embed_positions.weight"][: self.config.tokens])
         for number, layer in enumerate(self.layers):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from transformers import WhisperConfig, WhisperModel
 
 from recipe.errors import UserError
+from recipe.files import built_aside
 
 _KINDS: Final = {0: np.float32, 4: np.float16}  # of CTranslate2's numbers
 _INT8: Final = 1
@@ -127,7 +128,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     path = options.model / "model.bin"
     try:
-        encoder_of(read_model(path)).save_pretrained(options.out)
+        encoder = encoder_of(read_model(path))
+        with built_aside(options.out) as made:
+            encoder.save_pretrained(made)
     except KeyError as missing:
         sys.stderr.write(f"error: {path} lacks {missing.args[0]}; fetch it again\n")
         return 2

@@ -5,6 +5,7 @@ Axes: B windows, L samples around a frame, S samples of a window, N tokens, D fe
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -27,6 +28,7 @@ from models.audio_features_hf import PretrainedFeatureConfig, load_pretrained, t
 from models.ears import Ears, EarsConfig, levelled
 from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.errors import UserError
+from recipe.files import written_aside
 from recipe.progress import progress
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLE_RATE_HZ
 from training.audio_augmentation import AudioAugmentation, AudioAugmenter
@@ -207,7 +209,8 @@ def gathered(heard: Sequence[Heard], rows: NDArray[np.int64] | slice) -> Tensor:
 @torch.inference_mode()
 def passed_through(name: str, front_end: FrontEnd, plan: Plan, work: Path) -> Heard:
     """All windows through a front end, or what was made of them before."""
-    path = work / f"{''.join(letter for letter in name if letter.isalnum())}-{len(plan)}.npy"
+    of_what = hashlib.sha256(f"{name} {len(plan)} {plan.silent} {plan.material.made_of}".encode()).hexdigest()[:12]
+    path = work / f"{''.join(letter for letter in name if letter.isalnum())}-{of_what}.npy"
     card = path.with_suffix(".json")
     if not card.is_file():
         shape = front_end(torch.zeros(1, LONG_SAMPLES)).shape[1:]
@@ -218,7 +221,9 @@ def passed_through(name: str, front_end: FrontEnd, plan: Plan, work: Path) -> He
             out[at : at + len(pcm_BS)] = front_end(pcm_BS).numpy()
             spent += time.perf_counter() - started
             at += len(pcm_BS)
-        card.write_text(json.dumps({"ms": 1e3 * spent / len(plan)}))
+        out.flush()
+        with written_aside(card) as part:  # last: it says that the rest is whole
+            part.write_text(json.dumps({"ms": 1e3 * spent / len(plan)}))
     return Heard(np.load(path, mmap_mode="r"), float(json.loads(card.read_text())["ms"]))
 
 

@@ -22,13 +22,12 @@ from recipe.files import sha256, written_aside
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, FPS, SAMPLES_PER_FRAME
 from training.device import choose_device
 from training.ears.material import UTTERANCES, Material, load_material
-from training.ears.shipped import shipped_ears
+from training.ears.shipped import averaged, shipped_ears
 from training.ears.stage import (
     HEARD,
     SUMMED,
     EarsPreset,
     Start,
-    averaged,
     evaluate_ears,
     judged_as,
     new_ears,
@@ -57,7 +56,7 @@ def run(
 ) -> None:
     """Train, or go on, and write OUT and its card (OUT with .json).
 
-    What set out from START is written as the mean of both: `training.ears.stage.averaged`. WHISPER, a folder as
+    What set out from START is written as the mean of both: `training.ears.shipped.averaged`. WHISPER, a folder as
     transformers saves it, gives the trunk of ears that are trained anew; without it they have none.
 
     Raises:

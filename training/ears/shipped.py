@@ -1,4 +1,4 @@
-"""The shipped ears as a network that can be trained: their weights, read back from the graph that is served."""
+"""The shipped ears as a network that can be trained, read back from the graph that is served, and what comes of it."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def shipped_ears(path: Path = EARS_FILE) -> Ears:
     except StoredWeightsError as error:
         raise ShippedNetworkError(f"{error}; install again") from error
     return ears.eval()
+
+
+def averaged(start: Ears, trained: Ears) -> Ears:
+    """The mean of the weights that a training set out from and of those it came to.
+
+    What it has learnt stays, and most of what it forgot comes back. Source: M. Wortsman et al., "Robust fine-tuning of
+    zero-shot models", 2022.
+    """
+    there, mean = trained.state_dict(), new_ears(start.config)
+    mean.load_state_dict({name: (weight + there[name]) / 2 for name, weight in start.state_dict().items()})
+    return mean.eval()

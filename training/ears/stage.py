@@ -208,17 +208,6 @@ def ears_error(told_BU: Tensor, closure_B: Tensor, units_BU: Tensor, meet_B: Ten
     }
 
 
-def averaged(start: Ears, trained: Ears) -> Ears:
-    """The mean of the weights that a training set out from and of those it came to.
-
-    What it has learnt stays, and most of what it forgot comes back. Source: M. Wortsman et al., "Robust fine-tuning of
-    zero-shot models", 2022.
-    """
-    there, mean = trained.state_dict(), new_ears(start.config)
-    mean.load_state_dict({name: (weight + there[name]) / 2 for name, weight in start.state_dict().items()})
-    return mean.eval()
-
-
 def augmenter_of(material: Material, how: AudioAugmentation, device: torch.device, seed: int) -> AudioAugmenter:
     """The material's sound, heard in some way; babble is made of the voices that are learnt from."""
     mel, pcm_S = LogMel(mel_config()).to(device), torch.from_numpy(material.pcm_S)

@@ -115,6 +115,7 @@ def _read(encoder: Path, config: EarsConfig) -> FittedEars:
         except StoredWeightsError:
             if shape.trunk is None:
                 raise
+            log.info("the ears of %s are of the older shape without a trunk, and stay so", encoder)
         else:
             return fitted
     raise AssertionError("the loop returns or raises")
