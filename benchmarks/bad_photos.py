@@ -185,7 +185,7 @@ BAD_PHOTOS: Final[dict[str, BadPhoto]] = {
     "no face": _shows(lambda p, f: np.roll(p[:150].repeat(2, 0), 200, axis=1)[:, :180], "no face was found"),
     "two faces": _shows(lambda p, f: beside(p), "shows 2 faces, expected one"),
     "a small face": _shows(shrunk, r"is 11\d px wide, at least 150"),
-    "a tilted face": _shows(turned, r"turned tilted by 2\d degrees"),
+    "a tilted face": _shows(turned, r"turned tilted by 2\d\.\d degrees"),
     "blurred": _shows(blurred, "is blurred"),
     "a shaken camera": _shows(moved, "is blurred"),
     "closed eyes": _shows(asleep, "eyes in .* are closed"),

@@ -6,6 +6,7 @@ made (docs/decisions/0014-photo-avatars.md has the table); frames of four filmed
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from data_prep.errors import HiddenFaceError, PhotoFaceError
@@ -52,8 +53,9 @@ def check_photo(evidence: PhotoEvidence, name: str) -> list[str]:
     }
     worst = max(turns, key=lambda turn: abs(turns[turn]))
     if abs(turns[worst]) > MOST_TURN_DEG:
+        too_far = math.ceil(10 * abs(turns[worst])) / 10  # else it may read as what is allowed
         raise PhotoFaceError(
-            f"the face in {name} is turned {worst} by {abs(turns[worst]):.0f} degrees, at most {MOST_TURN_DEG:.0f} can "
+            f"the face in {name} is turned {worst} by {too_far:.1f} degrees, at most {MOST_TURN_DEG:.0f} can "
             "be used: look straight into the camera"
         )
     return _warnings(evidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -106,3 +107,9 @@ def test_what_holds_for_one_face_holds_for_others(number: int, tmp_path: Path) -
         changed = read_picture(bad.made(tmp_path, portrait, found))
         with pytest.raises(PhotoError, match=bad.said):
             check_photo(evidence_of(changed), "photo")
+
+
+def test_a_turn_that_is_just_too_far_does_not_read_as_allowed(picture: Picture) -> None:
+    evidence = replace(evidence_of(picture), yaw_deg=20.01)
+    with pytest.raises(PhotoError, match=r"turned sideways by 20\.1 degrees, at most 20 can be used"):
+        check_photo(evidence, "a.jpg")
