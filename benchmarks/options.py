@@ -30,6 +30,19 @@ def base_parser(description: str, runtime: bool = True) -> configargparse.ArgPar
     return parser
 
 
+def ears_parser(description: str, steps: int) -> configargparse.ArgParser:
+    """The options of what trains the ears' network anew, again and again."""
+    parser = configargparse.ArgParser(description=description)
+    parser.add("--speech", type=Path, help="aligned real speech, as of training.ears")
+    parser.add("--share", type=float, default=1.6, help="of the minutes of every synthetic voice")
+    parser.add("--whisper", type=Path, help="a Whisper encoder: scripts/whisper_from_ctranslate2.py makes one")
+    parser.add("--pairs", type=int, default=72_000, help="pairs of frames to learn from")
+    parser.add("--steps", type=int, default=steps, help="of 128 pairs")
+    parser.add("--work", type=Path, required=True, help="folder for what is computed: 50 MB per 1000 pairs and more")
+    parser.add("--json", type=Path, help="write the numbers here as well")
+    return parser
+
+
 def exit_code(measure: str, *given: object) -> int:
     """Measure by `benchmarks.measures.MEASURE.run(*given)`; 0, or 2 if that is not possible with what was asked for or
     is installed, which is said without a traceback."""

@@ -78,7 +78,10 @@ def test_the_command_compares_and_takes_up_what_it_has(tmp_path: Path, monkeypat
     assert json.loads(table.read_text())["rows"] == first
 
 
-def test_fewer_voices_are_learnt_from_and_silence_always(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", ["log-mel, 0.5 s", "Whisper"])
+def test_fewer_voices_are_learnt_from_and_silence_always(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     voices = ["real:a", "real:b", "flite:slt", "real:c"]
     material = replace(drawn_material(), voices=voices, held_out=[False, False, False, True])
     kept = {name: kept_C.tolist() for name, kept_C in parts_of(material).items()}
@@ -98,7 +101,12 @@ def test_fewer_voices_are_learnt_from_and_silence_always(tmp_path: Path, monkeyp
     monkeypatch.setattr("benchmarks.measures.ears_curves.fitted", note)
     table = tmp_path / "a.json"
     options = ["--work", str(tmp_path / "work"), "--json", str(table), "--pairs", "100"]
+    if by == "Whisper":
+        tiny_model("whisper").save_pretrained(tmp_path / "whisper")
+        options += ["--whisper", str(tmp_path / "whisper")]
     assert ears_curves.main(options) == 0
     assert learnt_from == [({clip for clip in range(4) if kept_C[clip]}, 12) for kept_C in kept.values()]
-    rows = json.loads(table.read_text())["rows"]
+    printed = json.loads(table.read_text())
+    rows = printed["rows"]
+    assert printed["title"].endswith(by)
     assert [row["of it"] for row in rows[::3]] == list(kept)

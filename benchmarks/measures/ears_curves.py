@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measures.front_ends import MEL, Plan, fitted, front_ends, judged, opened, passed_through
+from benchmarks.measures.front_ends import MEL, WHISPER, Plan, fitted, front_ends, judged, opened, passed_through
 from benchmarks.table import report
 from recipe.recipe_328 import FPS
 from training.ears.material import Material
@@ -21,19 +21,25 @@ def run(options: configargparse.Namespace) -> None:
     """Measure and print."""
     material = opened(options)
     plan = Plan.of(material, options.pairs)
-    heard = [passed_through(MEL, front_ends(None, hama=False)[MEL], plan, options.work)]
+    name = WHISPER if options.whisper else MEL
+    heard = [passed_through(name, front_ends(options.whisper, hama=False)[name], plan, options.work)]
     clip_of_T = np.repeat(np.arange(len(material.clips)), [stop - start for start, stop in material.clips])
     clips_of_pairs = clip_of_T[plan.learnt_F[::2].numpy()]
     silent = np.arange(len(clips_of_pairs)) >= len(clips_of_pairs) - plan.silent // 2
     rows: list[tuple[str | float, ...]] = []
-    for name, kept_C in parts_of(material).items():
+    for part, kept_C in parts_of(material).items():
         pairs = np.flatnonzero(kept_C[clips_of_pairs] | silent)
         minutes = (
             sum(stop - start for (start, stop), kept in zip(material.clips, kept_C, strict=True) if kept) / FPS / 60
         )
-        net = fitted(heard, plan, options.steps, name, torch.from_numpy(pairs))
-        rows += [(name, f"{minutes:.0f}", *scores) for scores in judged(net, heard, plan)]
-        report("What the ears learn from", ("of it", "minutes", "heard in", *SUMMED), rows, options.json)
+        net = fitted(heard, plan, options.steps, part, torch.from_numpy(pairs))
+        rows += [(part, f"{minutes:.0f}", *scores) for scores in judged(net, heard, plan)]
+        report(
+            f"What the ears learn from, hearing by {name}",
+            ("of it", "minutes", "heard in", *SUMMED),
+            rows,
+            options.json,
+        )
 
 
 def parts_of(material: Material) -> dict[str, NDArray[np.bool_]]:

@@ -51,7 +51,8 @@ _LEARNT_AS: Final = replace(
     AudioAugmentation.off(),
     noise=0.6, noise_snr_db=(0.0, 30.0), reverb=0.6, reverb_rt60_s=(0.15, 0.8), reverb_tail_db=(-10.0, 5.0),
 )  # fmt: skip
-MEL, _WHISPER = "log-mel, 0.5 s", "Whisper"
+MEL: Final = "log-mel, 0.5 s"
+WHISPER: Final = "Whisper"
 FrontEnd = Callable[[Tensor], Tensor]
 
 
@@ -136,7 +137,7 @@ def run(options: configargparse.Namespace) -> None:
     """Measure and print."""
     plan = Plan.of(opened(options), options.pairs)
     known = front_ends(options.whisper, options.hama)
-    compared = {name: (name,) for name in known} | ({"Whisper and log-mel": (_WHISPER, MEL)} if options.whisper else {})
+    compared = {name: (name,) for name in known} | ({"Whisper and log-mel": (WHISPER, MEL)} if options.whisper else {})
     if unknown := set(options.only or ()) - set(compared):
         raise UserError(f"no front end {', '.join(unknown)}; there are {', '.join(compared)}")
     rows: list[tuple[str | float, ...]] = []
@@ -170,7 +171,7 @@ def front_ends(whisper: Path | None, hama: bool) -> dict[str, FrontEnd]:
     reach = AUDIO_WINDOW_SAMPLES // 2
     config = PretrainedFeatureConfig("whisper", SAMPLE_RATE_HZ, reach, window_samples=LONG_SAMPLES)
     if whisper:
-        found[_WHISPER], _ = load_pretrained(str(whisper), config)
+        found[WHISPER], _ = load_pretrained(str(whisper), config)
     if hama:
         found["hama's phones"] = _hama(config)
     return found
