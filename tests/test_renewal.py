@@ -14,6 +14,7 @@ import torch
 from models.audio_encoder import LogMel
 from models.ears import EarsConfig
 from models.fitted_ears import FittedEars, FittedEarsGraph
+from models.whisper_trunk import WhisperTrunkConfig
 from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.avatar_format import AUDIO_ENCODER_FILE, EMBEDDING, GATE, PCM, check_files, read_manifest
 from recipe.errors import UserError
@@ -39,9 +40,13 @@ def demo(tmp_path: Path) -> Path:
     return tmp_path / "demo"
 
 
-def fitted(seed: int) -> FittedEars:
+OLDER = EarsConfig(len(MOUTH_UNITS))
+SHAPES = {"older": OLDER, "trunk": EarsConfig.with_trunk(len(MOUTH_UNITS), WhisperTrunkConfig())}
+
+
+def fitted(seed: int, shape: EarsConfig = OLDER) -> FittedEars:
     torch.manual_seed(seed)
-    network = FittedEars(EarsConfig(len(MOUTH_UNITS)), ARTICULATION)
+    network = FittedEars(shape, ARTICULATION)
     with torch.no_grad():  # the exporter stores equal weights once
         for weight in network.parameters():
             weight += 0.01 * torch.randn_like(weight)
@@ -57,16 +62,17 @@ def told(path: Path) -> np.ndarray:
     return np.asarray(found)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("eight_bits", [False, True])
-def test_weights_are_read_from_a_graph_and_put_into_it(tmp_path: Path, eight_bits: bool) -> None:
-    first, second = fitted(1), fitted(2)
+def test_weights_are_read_from_a_graph_and_put_into_it(tmp_path: Path, eight_bits: bool, shape: str) -> None:
+    first, second = fitted(1, SHAPES[shape]), fitted(2, SHAPES[shape])
     paths = [tmp_path / "first.onnx", tmp_path / "second.onnx"]
     for network, path in zip((first, second), paths, strict=True):
         example = (torch.zeros(2, AUDIO_WINDOW_SAMPLES), torch.ones(2))
         export_graph(FittedEarsGraph(LogMel(mel_config()), network).eval(), example, path, [PCM, GATE], [EMBEDDING])
         if eight_bits:
             store_as_int8(path)
-    read = read_weights(paths[0], fitted(3), "fitted.", FOLDED)
+    read = read_weights(paths[0], fitted(3, SHAPES[shape]), "fitted.", FOLDED)
     for name, value in first.state_dict().items():
         if name not in FOLDED:
             torch.testing.assert_close(read[name], value, atol=0.01 if eight_bits else 0, rtol=0, msg=name)
