@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -15,6 +17,7 @@ from models.checkpoint import load_checkpoint
 from models.ears import EarsGraph, levelled
 from recipe.articulation.mouth_units import MOUTH_UNITS, opening_mm, shape_units
 from recipe.avatar_format import EMBEDDING, GATE, PCM
+from recipe.errors import UserError
 from recipe.files import sha256
 from recipe.recipe_328 import AUDIO_WINDOW_SAMPLES, SAMPLES_PER_FRAME
 from recipe.shipped import EARS_FILE
@@ -22,6 +25,7 @@ from training.ears.commands import judge, run, write_ears
 from training.ears.material import HELD_OUT_VOICES, Material
 from training.ears.shipped import shipped_ears
 from training.ears.stage import EarsPreset, EarsStage, ears_error, new_ears, opening_scores
+from training.loop import Check, Judgement
 from training.sound import mel_config
 
 _FRAMES = 60
@@ -140,17 +144,31 @@ def test_a_finished_training_writes_the_network_and_its_card(tmp_path: Path, mon
     assert card["heard"]["clean"]["real_r"] == card["held_out"]["real:c"]["r"]
 
 
-def test_what_set_out_from_trained_ears_is_written_as_their_mean(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("with_what", ["start", "last"])
+def test_the_mean_of_two_of_a_training_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_what: Literal["start", "last"]
 ) -> None:
     monkeypatch.setattr("training.ears.commands.load_material", lambda *_: drawn_material())
-    out = tmp_path / "mean.onnx"
-    run(None, EarsPreset.of(2, 4, learning_rate=0.05), 1, 1.0, "cpu", tmp_path / "run", out, start=EARS_FILE)
-    before, mean = shipped_ears().state_dict(), shipped_ears(out).state_dict()
-    trained = load_checkpoint(tmp_path / "run" / "best.pt")["model"]
+    judge_anyway = EarsStage.judge
+
+    def first_is_best(stage: EarsStage, number: int, check: Check) -> Judgement:
+        return replace(judge_anyway(stage, number, check), score=-number)
+
+    monkeypatch.setattr(EarsStage, "judge", first_is_best)
+    out, folder = tmp_path / "mean.onnx", tmp_path / "run"
+    preset = replace(EarsPreset.of(2, 4, learning_rate=0.05), evaluate_every=1, warmup=1)
+    run(None, preset, 1, 1.0, "cpu", folder, out, start=EARS_FILE, mean=with_what)
+    best, last = (load_checkpoint(folder / name)["model"] for name in ("best.pt", "last.pt"))
+    other, mean = shipped_ears().state_dict() if with_what == "start" else last, shipped_ears(out).state_dict()
     name = "units.1.weight"
-    assert (trained[name] - before[name]).abs().max() > 0.01
-    torch.testing.assert_close(mean[name], (before[name] + trained[name]) / 2, rtol=0, atol=0.01)  # eight bits
+    assert (best[name] - other[name]).abs().max() > 0.01
+    torch.testing.assert_close(mean[name], (best[name] + other[name]) / 2, rtol=0, atol=0.01)  # eight bits
+
+
+def test_a_mean_with_the_start_needs_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--start"):
+        run(None, EarsPreset.of(2, 4), 1, 1.0, "cpu", tmp_path / "run", tmp_path / "ears.onnx", mean="start")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -42,7 +42,12 @@ def parse_options(arguments: Sequence[str] | None = None) -> configargparse.Name
     )
     parser.add_argument("--run", type=Path, default=home() / "checkpoint" / "_ears", help="folder of the run")
     parser.add_argument("--out", type=Path, default=home() / "models" / "ears.onnx", help="the network that is written")
-    parser.add_argument("--start", type=Path, help="trained ears (.onnx) to set out from; OUT is the mean of both")
+    parser.add_argument("--start", type=Path, help="trained ears (.onnx) to set out from")
+    parser.add_argument(
+        "--mean",
+        choices=("start", "last"),
+        help="OUT is the mean of the best weights and those of START or of the last step (default: the best alone)",
+    )
     parser.add_argument("--whisper", type=Path, help="a Whisper encoder, the trunk of ears that are trained anew")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its highest (default: %(default)s)")
     parser.add_argument("--judge", action="store_true", help="train nothing: print what OUT makes of the voices apart")
@@ -75,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.out,
                 options.start,
                 options.whisper,
+                options.mean,
             )
         except KeyboardInterrupt as stop:
             log.error("%s", str(stop) or "interrupted: run the same command again to go on")

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.audio_encoder import LogMel
+from models.checkpoint import load_checkpoint
 from models.ears import Ears, EarsGraph
 from recipe.articulation.mouth_units import MOUTH_UNITS
 from recipe.audio_window import window_pcm
@@ -42,6 +44,8 @@ from training.weights import store_as_int8
 
 log = logging.getLogger(__name__)
 
+Mean = Literal["start", "last"]
+
 
 def run(
     speech: Path | None,
@@ -53,18 +57,23 @@ def run(
     out: Path,
     start: Path | None = None,
     whisper: Path | None = None,
+    mean: Mean | None = None,
 ) -> None:
     """Train, or go on, and write OUT and its card (OUT with .json).
 
-    What set out from START is written as the mean of both: `training.ears.shipped.averaged`. WHISPER, a folder as
-    transformers saves it, gives the trunk of ears that are trained anew; without it they have none.
+    START is what the training sets out from. WHISPER, a folder as transformers saves it, gives the trunk of ears that
+    are trained anew; without it they have none. MEAN says what the best weights are averaged with
+    (`training.ears.shipped.averaged`): those of START, or those of the last step.
 
     Raises:
-        UserError: the folder of speech is not one, START is no ears, or there is no such device.
+        UserError: the folder of speech is not one, START is no ears or missing for the mean with it, or there is no
+            such device.
         TrainingStopped: SIGINT or SIGTERM; all is saved.
     """
     if speech is not None and not (speech / UTTERANCES).is_file():
         raise UserError(f"{speech.absolute()} holds no {UTTERANCES}; give the folder of the aligned speech")
+    if mean == "start" and start is None:
+        raise UserError("a mean with the ears that the training sets out from needs them: --start FILE.onnx")
     here = choose_device(device)
     folder.mkdir(parents=True, exist_ok=True)
     material = load_material(store_of(folder), speech, share)
@@ -75,11 +84,18 @@ def run(
     ears = new_ears(from_ears.ears.config if from_ears else None)
     ears.load_state_dict(best["model"])
     held_out, sums = best["held_out"], best["sums"]
-    if from_ears and from_ears.trained:
-        ears = averaged(from_ears.ears, ears)
+    if mean:
+        ears = averaged(from_ears.ears if from_ears and mean == "start" else _last(ears, folder), ears)
         held_out, sums = _judged(ears, material)
     ship(ears, best["step"], held_out, sums, out)
     log.info("%s\n\n%s", table(held_out), sums_table(sums))
+
+
+def _last(like: Ears, folder: Path) -> Ears:
+    """As they were after the last step of a run."""
+    ears = new_ears(like.config)
+    ears.load_state_dict(load_checkpoint(folder / "last.pt")["model"])
+    return ears
 
 
 def _with_trunk(whisper: Path) -> Start:

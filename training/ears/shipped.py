@@ -27,12 +27,14 @@ def shipped_ears(path: Path = EARS_FILE) -> Ears:
     return ears.eval()
 
 
-def averaged(start: Ears, trained: Ears) -> Ears:
-    """The mean of the weights that a training set out from and of those it came to.
+def averaged(one: Ears, other: Ears) -> Ears:
+    """The mean of the weights of two that one training came by.
 
-    What it has learnt stays, and most of what it forgot comes back. Source: M. Wortsman et al., "Robust fine-tuning of
-    zero-shot models", 2022.
+    Of where it set out from and what it came to: what was learnt stays, and most of what was forgotten comes back.
+    Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", 2022. Of two moments near its end: both are
+    somewhat beside the best place between them. Source: P. Izmailov et al., "Averaging weights leads to wider optima
+    and better generalization", 2018.
     """
-    there, mean = trained.state_dict(), new_ears(start.config)
-    mean.load_state_dict({name: (weight + there[name]) / 2 for name, weight in start.state_dict().items()})
+    there, mean = other.state_dict(), new_ears(one.config)
+    mean.load_state_dict({name: (weight + there[name]) / 2 for name, weight in one.state_dict().items()})
     return mean.eval()
