@@ -210,9 +210,8 @@ def test_the_command_writes_its_files_and_says_what_it_could_not_measure(
     assert document["schema"] == "avatar328/evaluation" and scores["test_frames"] == TEST[1] - TEST[0]
     assert scores["generated.sync_confidence"] is None and scores["generated.sync_confidence.why"]
     assert 0 < scores["generated.psnr_mouth_db"] < 60
-    # A photo that hears and speaks: 40 frames tell r to .1 or so; how well the ears hear is tested with more of them.
-    assert scores["photo.opening_r"] > 0.5 and scores["photo.opening_r"] > scores["shuffled.opening_r"] + 0.5
-    assert 0.6 < scores["photo.opening_amplitude"] < 1.4 and scores["photo.sharpness_ratio"] > 0.5
+    assert scores["photo.opening_r"] > 0.6 and scores["photo.sharpness_ratio"] > 0.5  # a photo that hears and speaks
+    assert scores["photo.opening_lag_frames"] == 0
     assert scores["photo.psnr_mouth_db"] > scores["generated.psnr_mouth_db"]  # the toy's networks know nothing
     said = document["driven"]["hello"]
     assert {"opening_loudness_r", "leak_r", "silence_move_percent", "truth_opening_r", "truth_closure_percent"} <= set(
