@@ -156,3 +156,33 @@ def test_a_cancelled_connection_stops_sending_whenever_that_comes(steps: int) ->
         assert done and task.cancelled()
 
     run(cancelled())
+
+
+def test_who_closes_the_session_gives_its_place_back_whatever_was_on_its_way(server: str, app: FastAPI) -> None:
+    """The client's goodbye lies behind what it asked before, and nothing can be sent to it any more."""
+
+    async def talk() -> None:
+        for _ in range(5):
+            async with connect(server.replace("http", "ws") + "/ws", max_queue=None) as socket:
+                await socket.send('{"type":"hello","version":1,"tiers":["jpeg"],"idle":true}')
+                await socket.recv()
+                for _ in range(8):
+                    await socket.send('{"type":"speak","text":"Hello there"}')
+                    await socket.send('{"type":"cancel"}')
+
+    run(talk())
+    wait_for(lambda: app.state.parts.animations.slots.used == 0, within_s=service.RESUME_S / 2)
+
+
+@pytest.mark.parametrize("taken", [1, 5])
+def test_a_session_is_closed_at_once_while_frames_wait_unread(server: str, app: FastAPI, taken: int) -> None:
+    async def talk() -> float:
+        async with await LiveClient.connect(server) as avatar:
+            await give(avatar, LONG)
+            for _ in range(taken):
+                await anext(aiter(avatar))
+            await asyncio.sleep(0.5)  # for more frames than are read
+            began = time.perf_counter()
+        return time.perf_counter() - began
+
+    assert run(talk()) < 2

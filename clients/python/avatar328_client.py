@@ -122,7 +122,13 @@ class LiveClient:
         address = self._server.replace("http", "ws", 1) + "/ws"
         if resume is not None and self.welcome.get("route"):  # of several servers, the one that has the session
             address += f"?{urlencode({'route': self.welcome['route']})}"
-        self._socket = await connect(address, additional_headers=self._headers, compression=None, max_size=None)
+        self._socket = await connect(
+            address,
+            additional_headers=self._headers,
+            compression=None,
+            max_size=None,
+            max_queue=None,  # the server is ahead by two seconds at most; a full queue would keep `close` waiting
+        )
         try:
             await self._send({**self._hello, "resume": resume})
             answer = json.loads(await self._socket.recv())

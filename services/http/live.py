@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, MutableMapping
 from functools import partial
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _HELLO_S: Final = 10.0  # for a client to say who it is
 _POLICY, _TRY_AGAIN, _TAKEN_OVER, _NORMAL = 1008, 1013, 4001, 1000  # why a connection is closed
+_GONE: Final = 1006  # nothing can be sent any more; why, is read behind all that the client sent before
 
 
 @router.websocket("/ws")
@@ -79,8 +80,8 @@ class _Connection:
         received = None if hello.resume is None else hello.resume.sequence
         for_good = False
         try:
-            await self._send([self._welcome(line, hello)])
-            for_good = await self._first_of(self._answer(line), self._forward(line, received), self._until_replaced())
+            forward = self._forward(line, received, self._welcome(line, hello))
+            for_good = await self._first_of(forward, self._answer(line), self._until_replaced())
         finally:
             if for_good and line.conversation is not None:
                 await line.conversation.cancel()
@@ -170,9 +171,10 @@ class _Connection:
         )
 
     # --- out --------------------------------------------------------------------------------------
-    async def _forward(self, line: Line, received: int | None) -> bool:
+    async def _forward(self, line: Line, received: int | None, welcome: str) -> bool:
         """Send what happens; True when the session is over."""
         try:
+            await self._send([welcome])
             async for event, messages in line.outgoing(received):
                 if isinstance(event, Failed):
                     await self._tell_problem(event.error, fatal=False, epoch=event.epoch)
@@ -180,7 +182,9 @@ class _Connection:
                     for message in messages:
                         if not line.is_stale(event):
                             await self._put(message)
-        except (WebSocketDisconnect, asyncio.CancelledError):
+        except WebSocketDisconnect as left:
+            if left.code == _GONE:
+                await asyncio.sleep(RESUME_S)  # `_answer` reads how it was closed, and ends this
             raise
         except Exception as error:  # the session's outer edge
             await self._tell_problem(error, fatal=True)
@@ -206,14 +210,12 @@ class _Connection:
         """A client that reads nothing for too long is left."""
         send = self._websocket.send_bytes if isinstance(message, bytes) else self._websocket.send_text
         try:
-            async with asyncio.timeout(
-                self._settings.limits.stall_s
-            ):  # wait_for of Python 3.11 may lose a cancellation
+            async with asyncio.timeout(self._settings.limits.stall_s):  # wait_for of 3.11 may lose a cancellation
                 await send(message)  # type: ignore[arg-type]
         except TimeoutError:
             raise WebSocketDisconnect(_POLICY, "the client stopped reading") from None
-        except RuntimeError as error:  # it was closed meanwhile: another connection took over
-            raise WebSocketDisconnect(_TAKEN_OVER, str(error)) from None
+        except RuntimeError as error:  # it was closed here meanwhile
+            raise WebSocketDisconnect(_GONE, str(error)) from None
 
     async def _tell_problem(self, error: Exception, fatal: bool, **fields: Any) -> None:
         state = self._websocket.app.state
@@ -231,13 +233,25 @@ class _Connection:
             if message["type"] == "websocket.disconnect":
                 return message.get("code") in (_NORMAL, 1001)  # it closed the session, or the page went
             try:
-                if message.get("text") is None:
-                    self._hear(line, message["bytes"])
-                elif await self._do(line, message["text"]):
-                    await self._websocket.close(_NORMAL)
-                    return True
-            except (UserError, RequestValidationError, ValueError) as error:
-                await self._tell_problem(error, fatal=False)
+                if not await self._take(line, message):
+                    continue
+            except WebSocketDisconnect as left:
+                if left.code == _GONE:
+                    continue  # to how it was closed
+                raise
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await self._websocket.close(_NORMAL)
+            return True
+
+    async def _take(self, line: Line, message: MutableMapping[str, Any]) -> bool:
+        """True when it says goodbye."""
+        try:
+            if message.get("text") is not None:
+                return await self._do(line, message["text"])
+            self._hear(line, message["bytes"])
+        except (UserError, RequestValidationError, ValueError) as error:
+            await self._tell_problem(error, fatal=False)
+        return False
 
     def _hear(self, line: Line, message: bytes) -> None:
         pcm_S = sound_given(message)
@@ -260,11 +274,9 @@ class _Connection:
             self._quotas.check_seconds(self._key_name)
         if isinstance(wish, asked.Shown):
             line.acknowledge(wish.sequence)
-        elif isinstance(wish, asked.Speak):
-            epoch = await run_in_threadpool(session.speak, wish.text, wish.voice, wish.speed)
-            line.record.given(epoch, "text", wish.text.encode())
-        elif isinstance(wish, asked.AppendText):
-            epoch = await run_in_threadpool(session.append_text, wish.text, wish.voice, wish.speed)
+        elif isinstance(wish, asked.Speak | asked.AppendText):
+            say = session.speak if isinstance(wish, asked.Speak) else session.append_text
+            epoch = await run_in_threadpool(say, wish.text, wish.voice, wish.speed)
             line.record.given(epoch, "text", wish.text.encode())
         elif isinstance(wish, asked.AppendAudio):
             session.end()

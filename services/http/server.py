@@ -28,6 +28,7 @@ logger = logging.getLogger("avatar328")
 _SOCKET_MESSAGE_BYTES: Final = 1 << 20
 _STOP_S: Final = 3.0  # for work to end when the server stops, after its streams had their time
 _HEADERS_S: Final = 10.0  # for a request's address and headers
+_LINGER_S: Final = 2.0  # for a refused client to read why: closed on what is unread, a connection is reset instead
 _THIS_MACHINE: Final = ("127.0.0.1", "::1", "")
 _NOT_HTTP: Final = json.dumps(
     {
@@ -46,7 +47,7 @@ class ProblemProtocol(HttpToolsProtocol):
     loses it, and so does one address that opens too many."""
 
     _in_head, _head_bytes = False, 0  # of the request that is being read
-
+    _refused = False
     per_address = 64  # connections of one address, other than this machine; `serve` sets it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -65,13 +66,15 @@ class ProblemProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
             self._refuse_long_head()
 
     def _refuse_long_head(self) -> None:
-        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+        if self._head_bytes > HEAD_BYTES and not (self._refused or self.transport.is_closing()):
             self.send_400_response("too long")
 
     def on_message_begin(self) -> None:
@@ -93,7 +96,10 @@ class ProblemProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(_NOT_HTTP)}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + _NOT_HTTP)
-        self.transport.close()
+        self._refused = True
+        self.transport.write_eof()
+        self._asked_by.cancel()
+        self._asked_by = self.loop.call_later(_LINGER_S, self._give_up)
 
 
 class _Server(uvicorn.Server):
