@@ -91,6 +91,34 @@ def test_headers_without_end_are_not_read(impatient: tuple[str, int], whole: boo
     assert b"64 KiB" in answer or b"65536 are read" in answer
 
 
+def test_who_goes_on_sending_after_a_refusal_still_reads_it(impatient: tuple[str, int]) -> None:
+    with socket.create_connection(impatient, timeout=5) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 66_000)
+        for _ in range(3):
+            time.sleep(0.1)
+            connection.sendall(b"a" * 66_000)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    assert received.startswith(b"HTTP/1.1 400") and received.count(b"HTTP/1.1") == 1
+
+
+def test_a_refusal_behind_an_answer_that_still_comes_ends_both(
+    impatient: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(impatient, timeout=5) as connection:
+        text = quote("One sentence that is long enough to be cut. " * 6)
+        connection.sendall(f"GET /generate?text={text} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        received = connection.recv(65536)
+        connection.sendall(b"this is not HTTP\r\n\r\n")
+        while part := connection.recv(1 << 20):
+            received += part
+        time.sleep(0.3)  # for the answer to go on writing
+    assert received.startswith(b"HTTP/1.1 200") and b"HTTP/1.1 400" in received
+    assert b'"type":"end"' not in received  # there was more to write
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_bodies_that_do_not_come_hold_no_place_for_long(impatient: tuple[str, int]) -> None:
     head = (
         b"POST /generate-from-audio HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n"

@@ -171,7 +171,7 @@ def test_who_closes_the_session_gives_its_place_back_whatever_was_on_its_way(ser
                     await socket.send('{"type":"cancel"}')
 
     run(talk())
-    wait_for(lambda: app.state.parts.animations.slots.used == 0, within_s=service.RESUME_S / 2)
+    assert wait_for(lambda: app.state.parts.animations.slots.used == 0) < service.RESUME_S / 2
 
 
 @pytest.mark.parametrize("taken", [1, 5])

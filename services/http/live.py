@@ -88,8 +88,7 @@ class _Connection:
             self._service.leave(line, self, for_good)
             self._left.set()
         if self._replaced.is_set():  # a network that is gone may keep this waiting, but nobody else
-            with contextlib.suppress(RuntimeError):
-                await self._websocket.close(_TAKEN_OVER)
+            await self._close(_TAKEN_OVER)
 
     async def _first_of(self, *work: Coroutine[Any, Any, bool]) -> bool:
         """Whichever is over first decides; True if the session is over with the connection."""
@@ -188,10 +187,15 @@ class _Connection:
             raise
         except Exception as error:  # the session's outer edge
             await self._tell_problem(error, fatal=True)
-            await self._websocket.close(_POLICY)
+            await self._close(_POLICY)
             return True
-        await self._websocket.close(_NORMAL)
+        await self._close(_NORMAL)
         return True
+
+    async def _close(self, code: int) -> None:
+        """Say goodbye, unless nothing can be sent any more."""
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            await self._websocket.close(code)
 
     async def send(self, messages: list[Message]) -> None:
         """What does not belong to the stream of frames."""
@@ -233,15 +237,12 @@ class _Connection:
             if message["type"] == "websocket.disconnect":
                 return message.get("code") in (_NORMAL, 1001)  # it closed the session, or the page went
             try:
-                if not await self._take(line, message):
-                    continue
+                if await self._take(line, message):
+                    await self._close(_NORMAL)
+                    return True
             except WebSocketDisconnect as left:
-                if left.code == _GONE:
-                    continue  # to how it was closed
-                raise
-            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-                await self._websocket.close(_NORMAL)
-            return True
+                if left.code != _GONE:  # else it goes on to how it was closed
+                    raise
 
     async def _take(self, line: Line, message: MutableMapping[str, Any]) -> bool:
         """True when it says goodbye."""

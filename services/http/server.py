@@ -97,6 +97,9 @@ class ProblemProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(_NOT_HTTP)}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + _NOT_HTTP)
         self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:  # the answer to an earlier request: it ends too
+            self.transport.close()
+            return
         self.transport.write_eof()
         self._asked_by.cancel()
         self._asked_by = self.loop.call_later(_LINGER_S, self._give_up)
