@@ -111,7 +111,7 @@ def test_a_stop_is_told_with_its_exit_code(monkeypatch: pytest.MonkeyPatch, capl
 
 
 @pytest.mark.parametrize(
-    ("own", "wanted"), [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+    ("own", "wanted"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
 )
 def test_waiting_threads_soon_sleep_unless_the_user_wants_otherwise(own: dict[str, str], wanted: str) -> None:
     program = """

@@ -11,4 +11,4 @@ def wait_briefly() -> None:
     OpenMP reads this once, when torch is imported. Whoever has chosen a policy of waiting keeps it.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
